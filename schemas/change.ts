@@ -1,0 +1,72 @@
+/** One numbered entry of the change log: who did what and why, what stood before and what stands after. */
+import { z } from 'zod'
+import { momentSchema, textSchema } from './key.ts'
+
+/** The kinds of documents a log holds: flags and segments per environment; the others in the server's own log. */
+export const DOCUMENT_TYPES = ['flag', 'segment', 'project', 'environment', 'key'] as const
+export type DocumentType = (typeof DOCUMENT_TYPES)[number]
+
+export const ACTIONS = [
+  'flag.create',
+  'flag.edit',
+  'flag.archive',
+  'flag.clone',
+  'flag.copy',
+  'flag.kill',
+  'flag.lift',
+  'flag.expire',
+  'segment.create',
+  'segment.edit',
+  'segment.archive',
+  'ruleset.import',
+  'change.revert',
+  'project.create',
+  'project.edit',
+  'project.delete',
+  'environment.create',
+  'environment.edit',
+  'environment.delete',
+  'key.create',
+  'key.revoke',
+] as const
+export type Action = (typeof ACTIONS)[number]
+
+/** One document's part in a change: `before` is null for a new one, `after` for a removed one. */
+export const editSchema = z
+  .object({ type: z.enum(DOCUMENT_TYPES), key: z.string(), before: z.json().nullable(), after: z.json().nullable() })
+  .meta({ id: 'Edit' })
+
+export const actorSchema = z
+  .object({
+    /** `key` for a person or tool with a key, `system` for the server itself (an expiry, a schedule). */
+    kind: z.enum(['key', 'system']),
+    id: z.string(),
+    name: z.string(),
+  })
+  .meta({ id: 'Actor' })
+export type Actor = z.infer<typeof actorSchema>
+
+export const changeSchema = z
+  .object({
+    revision: z.number().int().min(1).max(Number.MAX_SAFE_INTEGER),
+    at: momentSchema,
+    actor: actorSchema,
+    action: z.enum(ACTIONS),
+    comment: textSchema.nullable(),
+    edits: z.array(editSchema),
+    /** The revision this one reverts, if it does. */
+    reverts: z.number().int().nullable(),
+    /** SHA-256 over the entry and the previous entry's hash, hexadecimal. */
+    hash: z.string(),
+    previousHash: z.string(),
+  })
+  .meta({ id: 'Change', description: 'One numbered entry of the change log.' })
+export type Change = z.infer<typeof changeSchema>
+
+/** An edit with its documents typed by the one who knows them. */
+export interface Edit<T = unknown> {
+  readonly type: DocumentType
+  readonly key: string
+  readonly before: T | null
+  readonly after: T | null
+}

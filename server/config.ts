@@ -1,0 +1,74 @@
+/** The server's configuration: `SLUICE_…` variables, or the same as flags of `sluice serve`. */
+import { resolve } from 'node:path'
+import { z } from 'zod'
+import { type ErrorDetail, SluiceError } from '../schemas/errors.ts'
+
+/** A key set by configuration is any text of at least this many characters. */
+export const CONFIGURED_KEY_LENGTH_MIN = 24
+
+const configuredKey = z.string().min(CONFIGURED_KEY_LENGTH_MIN, `must have at least ${CONFIGURED_KEY_LENGTH_MIN} characters`).max(512).optional()
+
+const configSchema = z.object({
+  /** The address to listen on; the loopback unless told otherwise. */
+  host: z.string().min(1).default('127.0.0.1'),
+  /** The port, 0 for any free one. */
+  port: z.coerce.number().int().min(0).max(65_535).default(7_400),
+  /** The folder of the database and of the files beside it. */
+  data: z.string().min(1).default('sluice-data'),
+  adminKey: configuredKey,
+  serverKey: configuredKey,
+  logLevel: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+  /** Websocket handshakes admitted per second; more are answered 503 with Retry-After. */
+  handshakesPerSecond: z.coerce.number().int().min(1).max(100_000).default(500),
+  /** Milliseconds that a graceful close may take. */
+  closeTimeoutMs: z.coerce.number().int().min(100).max(600_000).default(10_000),
+})
+
+export type Config = Readonly<z.infer<typeof configSchema>>
+
+/** The variable each setting is read from. */
+export const VARIABLES = {
+  host: 'SLUICE_HOST',
+  port: 'SLUICE_PORT',
+  data: 'SLUICE_DATA',
+  adminKey: 'SLUICE_ADMIN_KEY',
+  serverKey: 'SLUICE_SERVER_KEY',
+  logLevel: 'SLUICE_LOG_LEVEL',
+  handshakesPerSecond: 'SLUICE_HANDSHAKES_PER_SECOND',
+  closeTimeoutMs: 'SLUICE_CLOSE_TIMEOUT_MS',
+} as const satisfies Record<keyof Config, string>
+
+/** Variables of the CLI and SDK that the server lets pass. */
+const NOT_OURS: readonly string[] = ['SLUICE_URL', 'SLUICE_KEY']
+
+/**
+ * @param environment where the variables are read from, usually `process.env`; an empty one counts as not set
+ * @returns the settings, `data` as an absolute path
+ * Error: `CONFIG_INVALID`, naming each variable, what is wrong with it and what is allowed. Values are not repeated: they may be secrets.
+ */
+export function readConfig(environment: Readonly<Record<string, string | undefined>>): Config {
+  const input: Record<string, string> = {}
+  const details: ErrorDetail[] = []
+  for (const [name, variable] of Object.entries(VARIABLES)) {
+    const value = environment[variable]
+    if (value !== undefined && value !== '') input[name] = value
+  }
+  const known: readonly string[] = [...Object.values(VARIABLES), ...NOT_OURS]
+  for (const variable of Object.keys(environment)) {
+    if (variable.startsWith('SLUICE_') && !known.includes(variable)) {
+      details.push({ path: variable, code: 'unknown_variable', message: `is not a setting. Known are ${Object.values(VARIABLES).join(', ')}` })
+    }
+  }
+  const result = configSchema.safeParse(input)
+  if (!result.success) {
+    for (const issue of result.error.issues) {
+      const name = String(issue.path[0]) as keyof typeof VARIABLES
+      details.push({ path: VARIABLES[name], code: issue.code, message: issue.message })
+    }
+  }
+  if (details.length > 0 || !result.success) {
+    const lines = details.map(detail => `${detail.path}: ${detail.message}`).join('; ')
+    throw new SluiceError('CONFIG_INVALID', `The configuration cannot be taken: ${lines}. Correct or remove it.`, { details })
+  }
+  return { ...result.data, data: resolve(result.data.data) }
+}
