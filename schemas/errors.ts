@@ -11,6 +11,7 @@ export const ERRORS = {
   ROUTE_NOT_FOUND: { status: 404 },
   METHOD_NOT_ALLOWED: { status: 405 },
   LIMIT_EXCEEDED: { status: 422 },
+  UPGRADE_REQUIRED: { status: 426 },
   // who asks
   KEY_MISSING: { status: 401 },
   KEY_INVALID: { status: 401 },

@@ -11,6 +11,22 @@ export const UPSTREAM_BYTES_MAX = 64 * 1024
 export const BEAT_INTERVAL_MS = 5_000
 /** An SDK that has heard nothing for so long takes the link for dead. */
 export const DEAD_LINK_MS = 15_000
+/** How long a connection may stay without its hello. */
+export const HELLO_WITHIN_MS = 10_000
+
+/** Why the server closes a socket. After each an SDK comes back as after any loss, but see `KEY`. */
+export const CLOSE_CODES = {
+  /** A message that breaks the protocol, too many of them, or an environment that was deleted. */
+  PROTOCOL: 1008,
+  /** A message larger than `UPSTREAM_BYTES_MAX`. */
+  TOO_LARGE: 1009,
+  /** The server restarts: come back as the `drain` before it said. */
+  RESTART: 1012,
+  /** This socket could not keep up: come back later. */
+  TRY_LATER: 1013,
+  /** The key was revoked or has expired: coming back with it is refused with 401. */
+  KEY: 4401,
+} as const
 
 const revision = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER)
 const documents = z.array(z.looseObject({ key: z.string() }))
@@ -45,7 +61,15 @@ export const countsSchema = z.looseObject({
   /** Evaluations that no longer fitted and were only counted. */
   dropped: z.number().int().min(0),
   counts: z
-    .array(z.looseObject({ flag: z.string().max(256), variation: z.string().max(128).nullable(), reason: z.string().max(64), count: z.number().int().min(1), unbucketed: z.number().int().min(0).optional() }))
+    .array(
+      z.looseObject({
+        flag: z.string().max(256),
+        variation: z.string().max(128).nullable(),
+        reason: z.string().max(64),
+        count: z.number().int().min(1),
+        unbucketed: z.number().int().min(0).optional(),
+      }),
+    )
     .max(1_000),
   /** Operators that this SDK does not know, with the flags or segments that use them. */
   unknownOperators: z.array(z.looseObject({ op: z.string().max(64), where: z.string().max(300) })).max(100),
@@ -60,7 +84,18 @@ export const downstreamSchema = z.discriminatedUnion('type', [
   z.looseObject({ type: z.literal('current'), epoch: z.string(), revision }),
   z.looseObject({ type: z.literal('changes'), ...delta }),
   z.looseObject({ type: z.literal('change'), ...delta, volatile: z.boolean().optional() }),
-  z.looseObject({ type: z.literal('ruleset'), epoch: z.string(), revision, flags: documents, segments: documents }),
+  z.looseObject({
+    type: z.literal('ruleset'),
+    epoch: z.string(),
+    revision,
+    flags: documents,
+    segments: documents,
+    /**
+     * The SDK said hello with a later revision of this epoch than the log has (it held changes that were lost before
+     * they were stored). It must take this ruleset although its revision is lower.
+     */
+    reset: z.boolean().optional(),
+  }),
   z.looseObject({ type: z.literal('beat'), epoch: z.string(), revision }),
   z.looseObject({ type: z.literal('drain'), afterMs: z.number().min(0), spreadMs: z.number().min(0) }),
 ])

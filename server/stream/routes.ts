@@ -1,0 +1,52 @@
+/** What SDKs ask for: the stream, and the whole ruleset for those that cannot have one. */
+import type { FastifyInstance } from 'fastify'
+import { SluiceError } from '../../schemas/errors.ts'
+import { PROTOCOL } from '../../schemas/stream.ts'
+import { kinds } from '../access/policy.ts'
+import { route } from '../http/route.ts'
+import { logOf } from '../log/types.ts'
+import type { Services } from '../services.ts'
+import type { HubHandle } from './hub.ts'
+
+/** Who may open a stream: decided on the plain request by the route, on the upgrade by the handshake. */
+export const streamPolicy = kinds('server')
+
+export function streamRoutes(app: FastifyInstance, _services: Services, hub: Pick<HubHandle, 'ruleset'>): void {
+  route(app, {
+    method: 'GET',
+    url: '/stream',
+    policy: streamPolicy,
+    tag: 'stream',
+    summary: 'The stream of changes for SDKs: a websocket',
+    description: `Subprotocol "${PROTOCOL}", one JSON object per text frame. The key goes in the Authorization header.`,
+    status: 101,
+    handler: ({ reply }) => {
+      reply.header('upgrade', 'websocket')
+      throw new SluiceError(
+        'UPGRADE_REQUIRED',
+        `/stream is a websocket. Connect to it with the subprotocol "${PROTOCOL}", or poll /ruleset.`,
+      )
+    },
+  })
+
+  route(app, {
+    method: 'GET',
+    url: '/ruleset',
+    policy: kinds('server'),
+    tag: 'stream',
+    summary: 'Everything an SDK needs to evaluate, for the environment of the key',
+    description: 'For SDKs without a stream. Answers 304 when the ETag in If-None-Match still holds.',
+    handler: ({ access, request, reply }) => {
+      const { etag, body } = hub.ruleset(logOf(access.project ?? '', access.environment ?? ''))
+      reply.header('etag', etag).header('cache-control', 'no-cache')
+      if (isHeld(etag, request.headers['if-none-match'])) return reply.code(304).send()
+      return reply.header('content-type', 'application/json; charset=utf-8').send(body)
+    },
+  })
+}
+
+/** RFC 9110 §13.1.2: a list of tags, each perhaps weak, or `*`. */
+function isHeld(etag: string, header: string | undefined): boolean {
+  if (header === undefined) return false
+  return header.split(',').some(tag => tag.trim().replace(/^W\//, '') === etag || tag.trim() === '*')
+}
