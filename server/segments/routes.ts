@@ -1,0 +1,8 @@
+/** The routes of segments. */
+import type { FastifyInstance } from 'fastify'
+import type { Services } from '../services.ts'
+
+export function segmentRoutes(app: FastifyInstance, services: Services): void {
+  void app
+  void services
+}
