@@ -1,0 +1,104 @@
+/** What the routes answer, as far as the commands read it. The nouns are those of `schemas`. */
+import type { Grant, KeyKind } from '../schemas/accesskey.ts'
+import type { Change } from '../schemas/change.ts'
+import type { Flag } from '../schemas/flag.ts'
+import type { Json } from '../schemas/json.ts'
+import type { Kill } from '../schemas/kill.ts'
+import type { Segment } from '../schemas/segment.ts'
+
+/** Every write in one environment: the revision that now stands and the entry written, null when nothing changed. */
+export interface Written {
+  readonly revision: number
+  readonly change: Change | null
+  readonly dryRun?: boolean
+  /** Published but not yet stored: the storage is ill. */
+  readonly volatile?: boolean
+}
+
+/** A write in several environments at once. */
+export interface WrittenEverywhere {
+  readonly revisions: Readonly<Record<string, number>>
+  readonly dryRun?: boolean
+}
+
+export interface FlagWritten extends Written {
+  readonly flag: Flag
+}
+
+export interface Killed extends Written {
+  readonly kill: Kill
+  readonly flag: string
+  readonly existing: boolean
+  readonly affected: { readonly downstream: readonly string[] }
+}
+
+export interface KilledMany extends Written {
+  readonly kills: readonly { readonly flag: string; readonly kill: Kill }[]
+  readonly skipped?: readonly Json[]
+}
+
+export interface Lifted extends Written {
+  readonly lifted?: readonly (string | { readonly id: string; readonly flag?: string })[]
+}
+
+/** A kill that stands, with the flag it lies over. */
+export type StandingKill = Kill & { readonly flag: string }
+
+export interface Kills {
+  readonly revision: number
+  readonly kills: readonly StandingKill[]
+}
+
+export interface FlagOverview {
+  readonly key: string
+  readonly kind: string
+  readonly name?: string
+  readonly tags?: readonly string[]
+  readonly environments: Readonly<Record<string, { readonly enabled: boolean; readonly version: number; readonly killed: boolean }>>
+}
+
+export interface Changes {
+  readonly revision: number
+  readonly changes: readonly Change[]
+  readonly more?: boolean
+}
+
+export interface Segments {
+  readonly revision?: number
+  readonly segments: readonly Segment[]
+}
+
+export interface WhoAmI {
+  readonly id: string
+  readonly kind: KeyKind
+  readonly name: string
+  readonly grants: readonly Grant[]
+  readonly project: string | null
+  readonly environment: string | null
+}
+
+export interface Status {
+  readonly version: string
+  readonly startedAt: string
+  readonly storage: { readonly healthy: boolean; readonly problem: string | null; readonly volatile: number }
+  readonly environments: readonly {
+    readonly project: string
+    readonly environment: string
+    readonly revision: number
+    readonly instances: number
+    readonly kills: number
+  }[]
+}
+
+/** A key as it is listed: no secret, no hash. */
+export interface ListedKey {
+  readonly id: string
+  readonly kind: KeyKind
+  readonly name: string
+  readonly grants?: readonly Grant[]
+  readonly project?: string | null
+  readonly environment?: string | null
+  readonly createdAt?: string
+  readonly createdBy?: string
+  readonly expiresAt?: string | null
+}

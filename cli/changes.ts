@@ -1,0 +1,79 @@
+/** Entries of the change log as people read them: one line each, or whole. */
+import type { Action, Change } from '../schemas/change.ts'
+import { differences } from './differences.ts'
+import { momentText } from './moment.ts'
+import type { Output } from './output.ts'
+import { countText, valueText } from './words.ts'
+
+const VERBS: Readonly<Record<Action, string>> = {
+  'flag.create': 'created flag',
+  'flag.edit': 'edited',
+  'flag.archive': 'archived',
+  'flag.clone': 'cloned into',
+  'flag.copy': 'copied settings to',
+  'flag.kill': 'killed',
+  'flag.lift': 'lifted the kill on',
+  'flag.expire': 'ended the kill on',
+  'segment.create': 'created segment',
+  'segment.edit': 'edited segment',
+  'segment.archive': 'archived segment',
+  'ruleset.import': 'imported',
+  'change.revert': 'reverted',
+  'project.create': 'created project',
+  'project.edit': 'edited project',
+  'project.delete': 'deleted project',
+  'environment.create': 'created environment',
+  'environment.edit': 'edited environment',
+  'environment.delete': 'deleted environment',
+  'key.create': 'created key',
+  'key.revoke': 'revoked key',
+}
+
+/** Documents named in a line before they are only counted. */
+const KEYS_SHOWN = 6
+
+/** `r12  2026-11-21 03:12:05Z  dana  killed checkout  "double charges"`. */
+export function changeLine(change: Change, output: Output): string {
+  const { colors } = output
+  const verb = (VERBS as Readonly<Record<string, string>>)[change.action] ?? change.action
+  const action = change.action === 'flag.kill' ? colors.red(verb) : change.action === 'flag.lift' ? colors.green(verb) : verb
+  const reverted = change.reverts === null ? '' : ` r${change.reverts} of`
+  const why = change.comment === null || change.comment === '' ? '' : `  ${JSON.stringify(change.comment)}`
+  return `${colors.bold(`r${change.revision}`)}  ${momentText(change.at)}  ${change.actor.name}  ${action}${reverted} ${touchedText(change)}${why}`
+}
+
+/** The keys of what a change touched. */
+export function touchedText(change: Pick<Change, 'edits'>): string {
+  const keys = change.edits.map(edit => edit.key)
+  if (keys.length === 0) return 'nothing'
+  if (keys.length <= KEYS_SHOWN) return keys.join(', ')
+  return `${keys.slice(0, KEYS_SHOWN).join(', ')} and ${countText(keys.length - KEYS_SHOWN, 'more document').replace('more documents', 'more')}`
+}
+
+/** Differences shown per document; an import of a thousand flags is not read line by line. */
+const DIFFERENCES_SHOWN = 40
+
+/** What each document of a change was and is, place by place. */
+export function editLines(edits: Change['edits'], output: Output): string[] {
+  return edits.flatMap(edit => [
+    `  ${editTitle(edit)}`,
+    ...(edit.before === null || edit.after === null ? [] : differenceLines(differences(edit.before, edit.after), output)),
+  ])
+}
+
+function editTitle(edit: Change['edits'][number]): string {
+  if (edit.before === null) return `${edit.type} ${edit.key} is new`
+  return edit.after === null ? `${edit.type} ${edit.key} is removed` : `${edit.type} ${edit.key}`
+}
+
+export function differenceLines(list: readonly { path: string; before?: unknown; after?: unknown }[], output: Output): string[] {
+  const { colors } = output
+  const lines = list.slice(0, DIFFERENCES_SHOWN).map(({ path, before, after }) => {
+    const earlier = before === undefined || before === null ? null : colors.red(valueText(before as never))
+    const later = after === undefined || after === null ? null : colors.green(valueText(after as never))
+    if (earlier === null) return `    + ${path}: ${later ?? 'null'}`
+    return later === null ? `    - ${path}: ${earlier}` : `    ~ ${path}: ${earlier} → ${later}`
+  })
+  if (list.length > DIFFERENCES_SHOWN) lines.push(`    … and ${list.length - DIFFERENCES_SHOWN} more places`)
+  return lines
+}

@@ -1,0 +1,39 @@
+/** Runs the command line: parses, runs the command, turns what goes wrong into a message and an exit code. */
+import { CommanderError } from 'commander'
+import { EXIT, Failure } from './failure.ts'
+import { buildProgram } from './program.ts'
+import { openOutput } from './session.ts'
+
+// `sluice history | head` closes the pipe early: that is an end, not a failure.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(EXIT.ok)
+  throw error
+})
+
+await run(process.argv.slice(2))
+
+/** Sets `process.exitCode`; ends when the command has. */
+async function run(words: readonly string[]): Promise<void> {
+  const options = words.slice(0, words.includes('--') ? words.indexOf('--') : words.length)
+  const json = options.includes('--json')
+  const program = buildProgram()
+  try {
+    await program.parseAsync(words, { from: 'user' })
+  } catch (error) {
+    if (error instanceof CommanderError) return fail(json, error)
+    if (!(error instanceof Failure)) throw error
+    openOutput(json).failure(error)
+    process.exitCode = error.exitCode
+  }
+}
+
+/** Commander has printed its text (or, with `--json`, kept quiet) when it throws. */
+function fail(json: boolean, error: CommanderError): void {
+  if (error.exitCode === 0) return
+  process.exitCode = EXIT.usage
+  // Help that was shown because no command was named is its own message.
+  if (error.code === 'commander.help' && !json) return
+  openOutput(json).failure(
+    new Failure('USAGE', EXIT.usage, error.message.replace(/^error: /, '').replace(/\.?\n\(Did you mean (.*)\?\)$/s, '. Did you mean $1?')),
+  )
+}

@@ -1,0 +1,77 @@
+/** Durations and moments as people type and read them. */
+import { usage } from './failure.ts'
+
+const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 }
+const MOMENT = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:\d{2})$/i
+
+/** `30m`, `2h`, `1h30m`, `500ms`, `0` as milliseconds; null when it is none. */
+export function durationMs(text: string): number | null {
+  if (text === '0') return 0
+  if (!/^(?:\d+(?:\.\d+)?(?:ms|[smhdw]))+$/.test(text)) return null
+  let total = 0
+  for (const [, count, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ms|[smhdw])/g)) total += Number(count) * (UNITS_MS[unit ?? ''] ?? 0)
+  return total
+}
+
+/** Error: `USAGE`. */
+export function parseDuration(text: string, option: string): number {
+  const ms = durationMs(text)
+  if (ms === null) throw usage(`${option} ${text} is not a duration.`, `Write it as in ${option} 30s, ${option} 5m or ${option} 1h30m.`)
+  return ms
+}
+
+/** A moment to come: a duration from now, or RFC 3339. Error: `USAGE`. */
+export function momentAhead(text: string, option: string, now: number): string {
+  const ms = durationMs(text)
+  const moment = ms === null ? rfc3339(text) : now + ms
+  if (moment === null)
+    throw usage(
+      `${option} ${text} is neither a duration nor a moment.`,
+      `Write it as in ${option} 30m, ${option} 2h or ${option} 2026-11-21T05:00:00Z.`,
+    )
+  if (moment <= now) throw usage(`${option} ${text} is not in the future.`, `It is ${new Date(now).toISOString()} now.`)
+  return new Date(moment).toISOString()
+}
+
+/** A place in the log: a revision number, a duration ago, or RFC 3339. Error: `USAGE`. */
+export function placeInLog(text: string, option: string, now: number): { revision: number } | { at: string } {
+  if (/^r?\d{1,16}$/.test(text)) return { revision: Number(text.replace('r', '')) }
+  const ms = durationMs(text)
+  const moment = ms === null ? rfc3339(text) : now - ms
+  if (moment === null) {
+    throw usage(
+      `${option} ${text} is neither a revision, a duration ago nor a moment.`,
+      `Write it as in ${option} 9871, ${option} 30m (ago) or ${option} 2026-11-21T03:12:00Z.`,
+    )
+  }
+  return { at: new Date(moment).toISOString() }
+}
+
+/** The same as the text that `since`, `until`, `from` and `to` of the API take. */
+export function placeText(text: string, option: string, now: number): string {
+  const place = placeInLog(text, option, now)
+  return 'revision' in place ? String(place.revision) : place.at
+}
+
+/** `0.8 s`, `12 ms`, `2 h 5 min`: two units at most. */
+export function durationText(ms: number): string {
+  if (ms < 1_000) return `${Math.round(ms)} ms`
+  if (ms < 60_000) return `${(ms / 1_000).toFixed(1)} s`
+  const minutes = Math.round(ms / 60_000)
+  if (minutes < 60) return `${minutes} min`
+  const hours = Math.floor(minutes / 60)
+  if (hours < 48) return minutes % 60 === 0 ? `${hours} h` : `${hours} h ${minutes % 60} min`
+  return `${Math.round(hours / 24)} days`
+}
+
+/** `2026-11-21 03:12:05Z`: UTC, to the second, as logs of other tools have it. */
+export function momentText(moment: string): string {
+  const ms = Date.parse(moment)
+  return Number.isNaN(ms) ? moment : `${new Date(ms).toISOString().slice(0, 19).replace('T', ' ')}Z`
+}
+
+function rfc3339(text: string): number | null {
+  if (!MOMENT.test(text)) return null
+  const ms = Date.parse(text)
+  return Number.isNaN(ms) ? null : ms
+}

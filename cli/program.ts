@@ -1,0 +1,41 @@
+/** The tree of commands: `sluice …`. Each command is one file that adds itself here. */
+import { Command, Option } from 'commander'
+
+const EXAMPLES = `
+Examples:
+  $ sluice login --url https://sluice.example.com
+  $ sluice flags -e production --state killed
+  $ sluice kill checkout -e production --where /device/os=android -m "double charges"
+  $ sluice lift checkout -e production
+  $ sluice watch -e production
+
+Exit codes: 0 done · 1 the server refused · 2 the command line cannot be taken · 3 the server is not reachable or
+failed · 4 done, but not every connected instance has confirmed it in time.
+
+Where to go: --url, -p and -e, else SLUICE_URL, SLUICE_PROJECT and SLUICE_ENVIRONMENT, else what "sluice login"
+stored. The key comes from SLUICE_KEY or "sluice login", never from the command line of another command.`
+
+/** A fresh tree, ready to parse. */
+export function buildProgram(): Command {
+  const program = new Command('sluice')
+    .description('Feature flags for operations: kill, lift, watch and change flags from a terminal.')
+    .usage('<command> [options]')
+    .addOption(new Option('-p, --project <key>', 'the project (default: SLUICE_PROJECT, the login\'s, or "default")'))
+    .addOption(
+      new Option(
+        '-e, --environment <key>',
+        'the environment (default: SLUICE_ENVIRONMENT, the login\'s, or "development"; kill, lift, revert and import insist on one)',
+      ),
+    )
+    .addOption(new Option('--url <url>', "the server (default: SLUICE_URL, the login's, or http://127.0.0.1:7400)"))
+    .addOption(new Option('--json', 'answer with JSON on stdout, and failures as JSON on stderr'))
+    .addOption(new Option('-m, --message <text>', 'why; kept in the log with the change'))
+    .addOption(new Option('--dry-run', 'check everything and show what would change, but change nothing'))
+    .addHelpText('after', EXAMPLES)
+    .configureHelp({ showGlobalOptions: true, helpWidth: 110 })
+    .exitOverride()
+    // Usage errors are thrown and shown by main.ts, in the manner of every other failure.
+    .configureOutput({ outputError: () => undefined })
+    .helpCommand('help [command]', 'how a command is used')
+  return program
+}
