@@ -33,6 +33,9 @@ export interface RouteDefinition<Q extends z.ZodType, B extends z.ZodType> {
   handler(call: Call<Q, B>): unknown
 }
 
+/** All that is known of a route beside what it does: what the policy check and the OpenAPI document look at. */
+export type RouteDescription = Omit<RouteDefinition<z.ZodType, z.ZodType>, 'handler'>
+
 /** A request, understood: everything in it is parsed and permitted. */
 export interface Call<Q extends z.ZodType = z.ZodType, B extends z.ZodType = z.ZodType> {
   readonly params: Readonly<Record<string, string>>
@@ -60,7 +63,7 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** Who may use the route. A route without one stops the start. */
     policy?: Policy
-    definition?: RouteDefinition<z.ZodType, z.ZodType>
+    definition?: RouteDescription
   }
   interface FastifyRequest {
     access: Access | null
@@ -68,22 +71,37 @@ declare module 'fastify' {
 }
 
 /** Adds a route to the app. `request.access` has been filled by the key check that runs before it. */
-export function route<Q extends z.ZodType = typeof noQuery, B extends z.ZodType = z.ZodUndefined>(app: FastifyInstance, definition: RouteDefinition<Q, B>): void {
+export function route<Q extends z.ZodType = typeof noQuery, B extends z.ZodType = z.ZodUndefined>(
+  app: FastifyInstance,
+  definition: RouteDefinition<Q, B>,
+): void {
   const querySchema = definition.query ?? noQuery
+  rawRoute(app, definition, async (request, reply) => {
+    const params = request.params as Record<string, string>
+    const query = parsed(querySchema, request.query, 'query') as z.infer<Q>
+    const body = readBody(definition.body, request.body) as z.infer<B>
+    const access = request.access ?? anonymous
+    const ifMatch = readIfMatch(request)
+    reply.code(definition.status ?? 200)
+    return definition.handler({ params, query, body, access, actor: actorOf(access), ifMatch, request, reply })
+  })
+}
+
+/**
+ * A route that reads its request itself: for evaluations, where zod would cost more than the decision. The policy and
+ * the document are the same as with `route`; what it takes and refuses is the handler's own duty and tests.
+ */
+export function rawRoute(
+  app: FastifyInstance,
+  description: RouteDescription,
+  handler: (request: FastifyRequest, reply: FastifyReply) => unknown,
+): void {
   app.route({
-    method: definition.method,
-    url: definition.url,
-    bodyLimit: definition.bodyLimit ?? BODY_BYTES_MAX,
-    config: { policy: definition.policy, definition: definition as unknown as RouteDefinition<z.ZodType, z.ZodType> },
-    handler: async (request, reply) => {
-      const params = request.params as Record<string, string>
-      const query = parsed(querySchema, request.query, 'query') as z.infer<Q>
-      const body = readBody(definition.body, request.body) as z.infer<B>
-      const access = request.access ?? anonymous
-      const ifMatch = readIfMatch(request)
-      reply.code(definition.status ?? 200)
-      return definition.handler({ params, query, body, access, actor: actorOf(access), ifMatch, request, reply })
-    },
+    method: description.method,
+    url: description.url,
+    bodyLimit: description.bodyLimit ?? BODY_BYTES_MAX,
+    config: { policy: description.policy, definition: description },
+    handler,
   })
 }
 
@@ -108,9 +126,13 @@ function readIfMatch(request: FastifyRequest): number | null {
   const match = /^(?:W\/)?"?(\d{1,16})"?$/.exec(header.trim())
   if (match === null) {
     const detail: ErrorDetail = { path: 'if-match', code: 'invalid', message: 'is not a version as ETag answers it' }
-    throw new SluiceError('INVALID_REQUEST', `The header If-Match holds ${JSON.stringify(header)}, expected a version as the ETag of a GET answers it, as in "7".`, {
-      details: [detail],
-    })
+    throw new SluiceError(
+      'INVALID_REQUEST',
+      `The header If-Match holds ${JSON.stringify(header)}, expected a version as the ETag of a GET answers it, as in "7".`,
+      {
+        details: [detail],
+      },
+    )
   }
   return Number(match[1])
 }

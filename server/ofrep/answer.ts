@@ -1,0 +1,84 @@
+/** What the evaluator decided, in OFREP's words. Our own reason and where it came from go into the metadata. */
+import type { Flag } from '../../schemas/flag.ts'
+import type { Json } from '../../schemas/json.ts'
+import type { Evaluation } from '../../sdk/evaluator/evaluate.ts'
+import { openFeatureReason } from '../../sdk/evaluator/openfeature.ts'
+
+/** OFREP's metadata is flat: texts, numbers and booleans. */
+export type Metadata = Record<string, string | number | boolean>
+
+export interface Success {
+  readonly key: string
+  readonly value: Json
+  readonly variant: string
+  readonly reason: string
+  readonly metadata: Metadata
+}
+
+/** The error codes of OFREP that a server can answer with. */
+export type FailureCode = 'PARSE_ERROR' | 'INVALID_CONTEXT' | 'FLAG_NOT_FOUND' | 'GENERAL'
+
+export interface Failure {
+  readonly key: string
+  readonly errorCode: FailureCode
+  readonly errorDetails: string
+  readonly metadata?: Metadata
+}
+
+/** The HTTP status of a failed single evaluation. */
+export const FAILURE_STATUS: Readonly<Record<FailureCode, number>> = {
+  PARSE_ERROR: 400,
+  INVALID_CONTEXT: 400,
+  FLAG_NOT_FOUND: 404,
+  GENERAL: 400,
+}
+
+/**
+ * @param flag the flag's document, for the metadata it brings itself
+ * @param revision of the ruleset that was evaluated
+ * @param showRules whether the caller may know rules, kills and prerequisites by their ids; a browser may not
+ */
+export function answerOf(key: string, evaluation: Evaluation, flag: Flag, revision: number, showRules: boolean): Success | Failure {
+  if (evaluation.reason === 'ERROR' || evaluation.variation === null || evaluation.value === undefined)
+    return failureOf(key, evaluation, revision)
+  return {
+    key,
+    value: evaluation.value,
+    variant: evaluation.variation,
+    reason: openFeatureReason(evaluation),
+    metadata: metadataOf(evaluation, flag, revision, showRules),
+  }
+}
+
+export function notFound(key: string): Failure {
+  return {
+    key,
+    errorCode: 'FLAG_NOT_FOUND',
+    errorDetails: `There is no flag "${key}" in this environment that this key may see. Check its spelling, or create it.`,
+  }
+}
+
+function failureOf(key: string, evaluation: Evaluation, revision: number): Failure {
+  const errorCode = evaluation.error === 'MALFORMED_FLAG' ? 'PARSE_ERROR' : 'GENERAL'
+  const errorDetails = evaluation.message ?? `Flag "${key}" cannot be evaluated: ${evaluation.error ?? evaluation.reason}.`
+  return {
+    key,
+    errorCode,
+    errorDetails,
+    metadata: { reason: evaluation.reason, ...(evaluation.error === undefined ? {} : { error: evaluation.error }), revision },
+  }
+}
+
+function metadataOf(evaluation: Evaluation, flag: Flag, revision: number, showRules: boolean): Metadata {
+  // Ours last: a flag's own metadata must not pass for a reason of ours.
+  const metadata: Metadata = { ...flag.metadata, reason: evaluation.reason }
+  if (showRules) {
+    if (evaluation.ruleId !== undefined) metadata.ruleId = evaluation.ruleId
+    if (evaluation.killId !== undefined) metadata.killId = evaluation.killId
+    if (evaluation.prerequisite !== undefined) metadata.prerequisite = evaluation.prerequisite
+  }
+  if (evaluation.unbucketed === true) metadata.unbucketed = true
+  if (evaluation.flagVersion !== null) metadata.flagVersion = evaluation.flagVersion
+  metadata.revision = revision
+  return metadata
+}
