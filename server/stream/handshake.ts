@@ -1,0 +1,114 @@
+/**
+ * Who may open a stream. Decided on the HTTP upgrade, before there is a websocket, so that whoever is refused gets a
+ * status and the usual JSON error. Cheap checks come first: a flood is turned away before it costs a key look-up.
+ */
+import { type IncomingMessage, STATUS_CODES } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { type ErrorCode, SluiceError } from '../../schemas/errors.ts'
+import { PROTOCOL } from '../../schemas/stream.ts'
+import { type Access, authorise } from '../access/policy.ts'
+import { logOf, SERVER_LOG } from '../log/types.ts'
+import type { ChangeLog } from '../log/types.ts'
+import type { KeyRing } from '../services.ts'
+import { streamPolicy } from './routes.ts'
+
+/** Sockets of one process. Above it new ones are asked to come later, before memory runs out for all. */
+export const SOCKETS_MAX = 50_000
+/** Sockets of one key: a program that opens streams in a loop must not crowd out the others. */
+export const SOCKETS_PER_KEY_MAX = 20_000
+/** `Retry-After` is between these, in seconds, so that a crowd turned away does not come back as one. */
+const RETRY_AFTER_MIN = 1
+const RETRY_AFTER_MAX = 5
+
+export interface Gate {
+  readonly keys: Pick<KeyRing, 'authenticate'>
+  readonly log: Pick<ChangeLog, 'state'>
+  isDraining(): boolean
+  /** Whether the rate of handshakes admits one more. */
+  admit(): boolean
+  sockets(): number
+  socketsOf(key: string): number
+}
+
+/** A refused handshake: what the caller sees, and after how many seconds to come back, if that helps. */
+export interface Refusal {
+  readonly error: SluiceError
+  readonly retryAfter: number | null
+}
+
+/**
+ * @param random in [0, 1), for `Retry-After`
+ * Errors: `ROUTE_NOT_FOUND`, `UPGRADE_REQUIRED` (not a websocket of ours), `NOT_READY`, `INVALID_REQUEST`,
+ * `KEY_MISSING`, `KEY_INVALID`, `KEY_EXPIRED`, `FORBIDDEN`, `ENVIRONMENT_NOT_FOUND`, `TOO_MANY_REQUESTS`.
+ */
+export function judge(request: IncomingMessage, gate: Gate, random: number): { readonly access: Access; readonly log: string } | Refusal {
+  const retryAfter = RETRY_AFTER_MIN + Math.floor(random * (RETRY_AFTER_MAX - RETRY_AFTER_MIN + 1))
+  const later = (code: ErrorCode, message: string): Refusal => ({
+    error: new SluiceError(code, `${message} Come back in ${retryAfter} s.`),
+    retryAfter,
+  })
+  const refuse = (code: ErrorCode, message: string): Refusal => ({ error: new SluiceError(code, message), retryAfter: null })
+
+  const [path, query] = splitUrl(request.url ?? '')
+  if (path !== '/stream') return refuse('ROUTE_NOT_FOUND', `There is no websocket here. The stream is at /stream.`)
+  if (request.method !== 'GET' || request.headers.upgrade?.toLowerCase() !== 'websocket') {
+    return refuse('UPGRADE_REQUIRED', 'The header Upgrade must be "websocket" and the method GET.')
+  }
+  if (gate.isDraining()) return later('NOT_READY', 'This server is about to stop.')
+  if (!gate.admit() || gate.sockets() >= SOCKETS_MAX) return later('NOT_READY', 'This server takes no more streams at the moment.')
+
+  const token = bearerOf(request)
+  if (token === null) {
+    const hint = query === '' ? '' : ' A key in the query is not taken: it would end up in log files.'
+    return refuse('KEY_MISSING', `No key was sent. Send one as "Authorization: Bearer slc_server_…".${hint}`)
+  }
+  if (query !== '') return refuse('INVALID_REQUEST', 'The stream takes nothing in the query. What an SDK has to say it says in its hello.')
+  if (!protocolsOf(request).includes(PROTOCOL))
+    return refuse('UPGRADE_REQUIRED', `The stream speaks "${PROTOCOL}". Offer it in Sec-WebSocket-Protocol.`)
+
+  try {
+    const access = gate.keys.authenticate(token)
+    authorise(streamPolicy, access, {})
+    const { project, environment } = access
+    if (project === null || environment === null || !gate.log.state(SERVER_LOG).documents.environment.has(logOf(project, environment))) {
+      return refuse('ENVIRONMENT_NOT_FOUND', `The environment of key "${access.name}" does not exist any more.`)
+    }
+    if (gate.socketsOf(access.id) >= SOCKETS_PER_KEY_MAX)
+      return later('TOO_MANY_REQUESTS', `This key has ${SOCKETS_PER_KEY_MAX} streams open.`)
+    return { access, log: logOf(project, environment) }
+  } catch (error) {
+    if (error instanceof SluiceError) return { error, retryAfter: null }
+    throw error
+  }
+}
+
+/** Answers the upgrade with a plain HTTP error and ends the connection. */
+export function answerRefusal(socket: Duplex, refusal: Refusal): void {
+  const { error, retryAfter } = refusal
+  const body = JSON.stringify(error)
+  const head = [
+    `HTTP/1.1 ${error.status} ${STATUS_CODES[error.status] ?? 'Error'}`,
+    'connection: close',
+    'content-type: application/json; charset=utf-8',
+    `content-length: ${Buffer.byteLength(body)}`,
+  ]
+  if (retryAfter !== null) head.push(`retry-after: ${retryAfter}`)
+  if (error.status === 401) head.push('www-authenticate: Bearer')
+  if (error.status === 426) head.push('upgrade: websocket', `sec-websocket-protocol: ${PROTOCOL}`)
+  socket.once('finish', () => socket.destroy())
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
+}
+
+function splitUrl(url: string): readonly [path: string, query: string] {
+  const at = url.indexOf('?')
+  return at < 0 ? [url, ''] : [url.slice(0, at), url.slice(at + 1)]
+}
+
+/** Only the header is read; `X-API-Key` belongs to the HTTP API. */
+function bearerOf(request: IncomingMessage): string | null {
+  return /^Bearer +(\S+)\s*$/i.exec(request.headers.authorization ?? '')?.[1] ?? null
+}
+
+function protocolsOf(request: IncomingMessage): readonly string[] {
+  return (request.headers['sec-websocket-protocol'] ?? '').split(',').map(name => name.trim())
+}

@@ -1,0 +1,279 @@
+/**
+ * One connection of the stream, as a pure state machine: events and readings in, actions out. It decides what an SDK
+ * is sent and when it is given up; it holds no socket and no timer and never asks for the time. The hub performs the
+ * actions, so that thousands of schedules of drops and delays can be run through this file in a second.
+ *
+ * What it promises: revisions that an SDK is sent only grow within an epoch (a `reset` ruleset excepted, which says
+ * so), each delta starts where the last message ended, and a socket that does not read is owed one message, not many.
+ */
+import { HELLO_WITHIN_MS } from '../../schemas/stream.ts'
+import type { Counts, Hello } from '../../schemas/stream.ts'
+
+/** Above this many unsent bytes a socket gets no more deltas: it is behind until it has taken all of them. */
+export const BEHIND_BYTES = 256 * 1024
+/** How long a socket may be behind, beside what its unsent bytes take at `SLOWEST_BYTES_PER_MS`. */
+export const BEHIND_MS = 10_000
+/** The slowest line that is still served: 256 KiB a second, so that a large ruleset on a thin line is not cut off. */
+export const SLOWEST_BYTES_PER_MS = 262
+/** A websocket ping to each socket about so often. */
+export const PING_INTERVAL_MS = 15_000
+/** Nothing heard for so long, in spite of two pings: the link is dead. */
+export const SILENT_MS = 40_000
+/** Messages an SDK may send within the window, apart from receipts, of which there is one per change. */
+export const MESSAGES_MAX = 20
+export const MESSAGES_WINDOW_MS = 10_000
+
+/** What the hub reads off the socket and the log with every event. */
+export interface Readings {
+  /** Milliseconds of a clock that only runs forward. */
+  now: number
+  /** Bytes written to the socket that the system has not taken yet. */
+  buffered: number
+  /** The log's newest state. */
+  epoch: string
+  revision: number
+  /** The lowest revision from which recent changes can be given, and whether the storage was asked for more. */
+  floor: number
+  isFilled: boolean
+}
+
+export type SessionEvent =
+  | { readonly kind: 'hello'; readonly hello: Hello }
+  | { readonly kind: 'applied'; readonly revision: number }
+  | { readonly kind: 'counts'; readonly counts: Counts }
+  /** A message of a type that this server does not know: counted and left alone. */
+  | { readonly kind: 'unknown' }
+  | { readonly kind: 'malformed'; readonly reason: string }
+  /** The log has one more entry. */
+  | { readonly kind: 'published'; readonly epoch: string; readonly from: number; readonly revision: number }
+  | { readonly kind: 'beat' }
+  /** The storage was asked for older changes. */
+  | { readonly kind: 'filled' }
+  /** All bytes are taken. */
+  | { readonly kind: 'drained' }
+  /** A pong: the other side lives. */
+  | { readonly kind: 'heard' }
+  /** About once a second. */
+  | { readonly kind: 'tick' }
+
+export type SessionAction =
+  /** The SDK has introduced itself: it is an instance now and holds `held`. */
+  | { readonly kind: 'join'; readonly hello: Hello; readonly held: number }
+  /** The entry of the event at hand, shared by all sockets. */
+  | { readonly kind: 'sendChange' }
+  | { readonly kind: 'sendBeat' }
+  | { readonly kind: 'sendCurrent' }
+  | { readonly kind: 'sendChanges'; readonly from: number }
+  | { readonly kind: 'sendRuleset'; readonly isReset: boolean }
+  /** Ask the storage for older changes, then say `filled`. */
+  | { readonly kind: 'fill' }
+  /** The newest revision the SDK has confirmed; 0 when what it had confirmed no longer counts. */
+  | { readonly kind: 'confirm'; readonly revision: number }
+  | { readonly kind: 'count'; readonly counts: Counts }
+  | { readonly kind: 'ping' }
+  | { readonly kind: 'close'; readonly why: 'protocol' | 'slow'; readonly reason: string }
+  /** Destroy the socket: nobody is there to answer a close. */
+  | { readonly kind: 'terminate' }
+
+export interface Session {
+  /**
+   * greeting: waits for hello · filling: waits for older changes · live: gets every change ·
+   * behind: gets nothing until its bytes are taken · closed: ignores everything
+   */
+  phase: 'greeting' | 'filling' | 'live' | 'behind' | 'closed'
+  readonly openedAt: number
+  heardAt: number
+  pingAt: number
+  readonly pingIntervalMs: number
+  behindSince: number
+  /** What the SDK holds once it has applied everything it was sent. */
+  epoch: string
+  revision: number
+  /** The newest revision it has confirmed. */
+  confirmed: number
+  /** A hello waits for its answer, so even "you are up to date" must be said. */
+  owesAnswer: boolean
+  windowStart: number
+  windowCount: number
+}
+
+const NOTHING: readonly SessionAction[] = []
+const SEND_CHANGE: readonly SessionAction[] = [{ kind: 'sendChange' }]
+const SEND_BEAT: readonly SessionAction[] = [{ kind: 'sendBeat' }]
+const SEND_CURRENT: readonly SessionAction[] = [{ kind: 'sendCurrent' }]
+const FILL: readonly SessionAction[] = [{ kind: 'fill' }]
+const PING: readonly SessionAction[] = [{ kind: 'ping' }]
+const TERMINATE: readonly SessionAction[] = [{ kind: 'terminate' }]
+
+/** @param jitter in [0, 1): spreads the pings of many sockets over time */
+export function openSession(now: number, jitter: number): Session {
+  const pingIntervalMs = PING_INTERVAL_MS * (0.8 + 0.2 * jitter)
+  return {
+    phase: 'greeting',
+    openedAt: now,
+    heardAt: now,
+    pingAt: now + pingIntervalMs * jitter,
+    pingIntervalMs,
+    behindSince: 0,
+    epoch: '',
+    revision: 0,
+    confirmed: 0,
+    owesAnswer: false,
+    windowStart: now,
+    windowCount: 0,
+  }
+}
+
+/** Takes one event; changes the session and says what to do, in order. */
+export function step(session: Session, event: SessionEvent, readings: Readings): readonly SessionAction[] {
+  if (session.phase === 'closed') return NOTHING
+  switch (event.kind) {
+    case 'published':
+      return onPublished(session, event, readings)
+    case 'applied':
+      session.heardAt = readings.now
+      return onApplied(session, event.revision, readings)
+    case 'beat':
+      return session.phase === 'live' ? onBeat(session, readings) : NOTHING
+    case 'tick':
+      return onTick(session, readings)
+    case 'heard':
+      session.heardAt = readings.now
+      return NOTHING
+    case 'drained':
+      return session.phase === 'behind' ? catchUp(session, readings) : NOTHING
+    case 'filled':
+      return session.phase === 'filling' ? catchUp(session, readings) : NOTHING
+    case 'hello':
+    case 'counts':
+    case 'unknown':
+    case 'malformed':
+      session.heardAt = readings.now
+      return onMessage(session, event, readings)
+  }
+}
+
+function onPublished(
+  session: Session,
+  event: { epoch: string; from: number; revision: number },
+  readings: Readings,
+): readonly SessionAction[] {
+  if (session.phase !== 'live') return NOTHING
+  if (event.epoch === session.epoch && event.revision <= session.revision) return NOTHING
+  if (readings.buffered > BEHIND_BYTES) return fallBehind(session, readings)
+  if (event.epoch === session.epoch && event.from === session.revision) {
+    session.revision = event.revision
+    return SEND_CHANGE
+  }
+  return catchUp(session, readings)
+}
+
+/** The beat names the log's revision: whoever was not brought to it takes the place of a gap otherwise. */
+function onBeat(session: Session, readings: Readings): readonly SessionAction[] {
+  if (readings.buffered > BEHIND_BYTES) return fallBehind(session, readings)
+  if (session.epoch === readings.epoch && session.revision === readings.revision) return SEND_BEAT
+  return catchUp(session, readings)
+}
+
+function onMessage(
+  session: Session,
+  event: Extract<SessionEvent, { kind: 'hello' | 'counts' | 'unknown' | 'malformed' }>,
+  readings: Readings,
+): readonly SessionAction[] {
+  if (event.kind === 'malformed') return close(session, 'protocol', event.reason)
+  if (session.phase === 'greeting' && event.kind !== 'hello') return close(session, 'protocol', 'the first message must be hello')
+  if (isFlood(session, readings.now))
+    return close(session, 'protocol', `more than ${MESSAGES_MAX} messages in ${MESSAGES_WINDOW_MS / 1_000} s`)
+  if (event.kind === 'counts') return [{ kind: 'count', counts: event.counts }]
+  if (event.kind === 'unknown') return NOTHING
+  return onHello(session, event.hello, readings)
+}
+
+/** May come again on an open stream: an SDK that has noticed a gap says what it holds and is brought up to date. */
+function onHello(session: Session, hello: Hello, readings: Readings): readonly SessionAction[] {
+  session.epoch = hello.epoch
+  session.revision = hello.revision
+  // What it holds of another epoch, or beyond the log, confirms nothing.
+  session.confirmed = hello.epoch === readings.epoch && hello.revision <= readings.revision ? hello.revision : 0
+  session.owesAnswer = true
+  const join: SessionAction = { kind: 'join', hello, held: session.confirmed }
+  if (session.phase === 'behind' || session.phase === 'filling') return [join]
+  if (readings.buffered > BEHIND_BYTES) return [join, ...fallBehind(session, readings)]
+  return [join, ...catchUp(session, readings)]
+}
+
+/** Brings the SDK from what it holds to the newest state, in one message. */
+function catchUp(session: Session, readings: Readings): readonly SessionAction[] {
+  const owesAnswer = session.owesAnswer
+  const { revision: from } = session
+  const isSameEpoch = session.epoch === readings.epoch
+  if (isSameEpoch && from < readings.revision && from < readings.floor && !readings.isFilled) {
+    session.phase = 'filling'
+    return FILL
+  }
+  session.phase = 'live'
+  session.owesAnswer = false
+  session.epoch = readings.epoch
+  session.revision = readings.revision
+  if (isSameEpoch && from === readings.revision) return owesAnswer ? SEND_CURRENT : NOTHING
+  if (isSameEpoch && from < readings.revision && from >= readings.floor) return [{ kind: 'sendChanges', from }]
+  const isReset = isSameEpoch && from > readings.revision
+  if (isSameEpoch && !isReset) return [{ kind: 'sendRuleset', isReset }]
+  // What was confirmed of another epoch, or beyond the log, is worth nothing in this one.
+  session.confirmed = 0
+  return [
+    { kind: 'confirm', revision: 0 },
+    { kind: 'sendRuleset', isReset },
+  ]
+}
+
+function onApplied(session: Session, revision: number, readings: Readings): readonly SessionAction[] {
+  if (session.phase === 'greeting') return close(session, 'protocol', 'the first message must be hello')
+  if (revision > session.confirmed && revision <= session.revision && session.epoch === readings.epoch) {
+    session.confirmed = revision
+    return [{ kind: 'confirm', revision }]
+  }
+  // A receipt that confirms nothing new costs as any other message does.
+  return isFlood(session, readings.now) ? close(session, 'protocol', 'too many receipts') : NOTHING
+}
+
+function onTick(session: Session, readings: Readings): readonly SessionAction[] {
+  const { now, buffered } = readings
+  // Bytes that wait before a ping, at the slowest speed allowed, explain so much silence.
+  const patienceMs = buffered / SLOWEST_BYTES_PER_MS
+  if (session.phase === 'greeting' && now - session.openedAt > HELLO_WITHIN_MS) {
+    return close(session, 'protocol', `no hello within ${HELLO_WITHIN_MS / 1_000} s`)
+  }
+  if (now - session.heardAt > SILENT_MS + patienceMs) {
+    session.phase = 'closed'
+    return TERMINATE
+  }
+  if (session.phase === 'behind' && now - session.behindSince > BEHIND_MS + patienceMs) {
+    return close(session, 'slow', 'this socket takes too long to read what it is sent')
+  }
+  if (now >= session.pingAt) {
+    session.pingAt = now + session.pingIntervalMs
+    return PING
+  }
+  return NOTHING
+}
+
+function fallBehind(session: Session, readings: Readings): readonly SessionAction[] {
+  session.phase = 'behind'
+  session.behindSince = readings.now
+  return NOTHING
+}
+
+function isFlood(session: Session, now: number): boolean {
+  if (now - session.windowStart >= MESSAGES_WINDOW_MS) {
+    session.windowStart = now
+    session.windowCount = 0
+  }
+  session.windowCount++
+  return session.windowCount > MESSAGES_MAX
+}
+
+function close(session: Session, why: 'protocol' | 'slow', reason: string): readonly SessionAction[] {
+  session.phase = 'closed'
+  return [{ kind: 'close', why, reason }]
+}

@@ -1,0 +1,22 @@
+/** A bounded rate: so many a second, and as many at once after a quiet second. */
+import type { Clock } from '../clock.ts'
+
+export interface TokenBucket {
+  /** Whether one more is admitted now. */
+  take(): boolean
+}
+
+export function openTokenBucket(clock: Pick<Clock, 'monotonic'>, perSecond: number): TokenBucket {
+  let tokens = perSecond
+  let at = clock.monotonic()
+  return {
+    take() {
+      const now = clock.monotonic()
+      tokens = Math.min(perSecond, tokens + ((now - at) / 1_000) * perSecond)
+      at = now
+      if (tokens < 1) return false
+      tokens--
+      return true
+    },
+  }
+}
