@@ -1,0 +1,68 @@
+/** Who may import whom: the table of the project's layout, held for every file. */
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { builtinModules } from 'node:module'
+import { dirname, join, normalize } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+
+/** For each folder (the longest name decides): the folders of ours and the packages it may import. */
+const allowed: Readonly<Record<string, { folders: readonly string[]; packages: readonly string[]; node: boolean }>> = {
+  schemas: { folders: ['schemas'], packages: ['zod'], node: false },
+  'sdk/evaluator': { folders: ['schemas', 'sdk/evaluator'], packages: ['murmurhash', 're2js'], node: false },
+  sdk: { folders: ['schemas', 'sdk'], packages: ['undici'], node: true },
+  server: {
+    folders: ['schemas', 'sdk/evaluator', 'server'],
+    packages: ['fastify', '@fastify/*', 'better-sqlite3', 'kysely', 'ws', 'prom-client', 'pino', 'close-with-grace', 'zod'],
+    node: true,
+  },
+  cli: { folders: ['schemas', 'cli'], packages: ['commander', 'picocolors', 'yaml', 'zod'], node: true },
+}
+/** What the evaluator and the SDK may use of the schemas when they run; everything else only as types. */
+const plain = ['schemas/limits.ts', 'schemas/reason.ts', 'schemas/operator.ts', 'schemas/protocol.ts']
+
+const files = execFileSync('git', ['ls-files', 'schemas', 'sdk', 'server', 'cli'], { cwd: root, encoding: 'utf8' })
+  .split('\n')
+  .filter(file => file.endsWith('.ts'))
+
+function folderOf(file: string): string | undefined {
+  return Object.keys(allowed)
+    .sort((a, b) => b.length - a.length)
+    .find(folder => file.startsWith(`${folder}/`))
+}
+
+t.ok(files.length > 50, 'the files were found')
+
+t.test('every import stands in the table', async t => {
+  const wrong: string[] = []
+  for (const file of files) {
+    const folder = folderOf(file)
+    if (folder === undefined) continue
+    const may = allowed[folder]!
+    const text = readFileSync(join(root, file), 'utf8')
+    for (const match of text.matchAll(
+      /^\s*(?:import|export)\s+(type\s+)?[^'"]*?from\s+'([^']+)'|^\s*import\s+'([^']+)'|\bimport\('([^']+)'\)/gm,
+    )) {
+      const isType = match[1] !== undefined
+      const from = match[2] ?? match[3] ?? match[4]!
+      if (from.startsWith('.')) {
+        const target = normalize(join(dirname(file), from))
+        const targetFolder = folderOf(target)
+        if (targetFolder === undefined || !may.folders.includes(targetFolder)) wrong.push(`${file} imports ${target}`)
+        else if (folder.startsWith('sdk') && targetFolder === 'schemas' && !isType && !plain.includes(target))
+          wrong.push(`${file} imports ${target} not only as a type`)
+      } else if (from.startsWith('node:') || builtinModules.includes(from)) {
+        if (!may.node) wrong.push(`${file} imports ${from}`)
+      } else if (
+        !may.packages.some(
+          name => from === name || from.startsWith(`${name}/`) || (name.endsWith('/*') && from.startsWith(name.slice(0, -1))),
+        )
+      ) {
+        wrong.push(`${file} imports ${from}`)
+      }
+    }
+  }
+  t.strictSame(wrong, [])
+})
