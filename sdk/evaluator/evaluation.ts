@@ -1,0 +1,43 @@
+/** The answer to an evaluation, and the types of values. */
+import type { Json } from '../../schemas/json.ts'
+import type { EvaluationError, Reason, ValueType } from '../../schemas/reason.ts'
+
+/** A decision. Frozen and shared between all contexts that get it: built when the ruleset is prepared. */
+export interface Evaluation {
+  /** Undefined for an `ERROR`: the caller's default takes its place. Objects are frozen all the way down. */
+  readonly value: Json | undefined
+  readonly variation: string | null
+  readonly reason: Reason
+  /** Of the flag's values; null when it is not known. */
+  readonly type: ValueType | null
+  readonly flagVersion: number | null
+  readonly ruleId?: string
+  readonly killId?: string
+  /** The first prerequisite that was not met. */
+  readonly prerequisite?: string
+  readonly error?: EvaluationError
+  /** For an `ERROR`: what is wrong and what to do. */
+  readonly message?: string
+  /** A rollout was reached, but the context has no value to bucket by: the off variation was served. */
+  readonly unbucketed?: true
+  /** The bucket of a rollout decided. */
+  readonly rollout?: true
+  /** Nothing about the context could have changed the outcome: no kills, prerequisites, targets, rules or rollout. */
+  readonly static?: true
+}
+
+/** The type of a flag's value or of a caller's default; null for what no flag can hold (null, undefined, a function). */
+export function typeOfValue(value: unknown): ValueType | null {
+  switch (typeof value) {
+    case 'boolean':
+      return 'boolean'
+    case 'string':
+      return 'string'
+    case 'number':
+      return 'number'
+    case 'object':
+      return value === null ? null : 'object'
+    default:
+      return null
+  }
+}
