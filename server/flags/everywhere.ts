@@ -1,0 +1,45 @@
+/** Writes that touch a flag in every environment of its project: one transaction, all or nothing. */
+import type { Action } from '../../schemas/change.ts'
+import type { Environment } from '../../schemas/project.ts'
+import { SluiceError } from '../../schemas/errors.ts'
+import type { WriteFields } from '../http/write.ts'
+import { type Commit, logOf, type PlannedEdit, SERVER_LOG, type State } from '../log/types.ts'
+import type { Services } from '../services.ts'
+
+/** The environments of a project in the order they were made. Error: `PROJECT_NOT_FOUND`. */
+export function environmentsOf(services: Pick<Services, 'log'>, project: string): Environment[] {
+  const { documents } = services.log.state(SERVER_LOG)
+  if (!documents.project.has(project)) {
+    const known = [...documents.project.keys()].sort().join(', ')
+    throw new SluiceError('PROJECT_NOT_FOUND', `No project "${project}". Known are: ${known === '' ? 'none' : known}.`)
+  }
+  return [...documents.environment.values()].filter(environment => environment.project === project)
+}
+
+export interface Everywhere {
+  readonly revisions: Record<string, number>
+  readonly changes: Record<string, Commit['change']>
+  readonly commits: readonly Commit[]
+}
+
+/** One write per environment. `plan` answers no edits for an environment it does not concern. */
+export async function commitEverywhere(
+  services: Pick<Services, 'log'>,
+  environments: readonly Environment[],
+  fields: WriteFields,
+  action: Action,
+  plan: (state: State) => readonly PlannedEdit[],
+): Promise<Everywhere> {
+  const commits = await services.log.commitAll(
+    environments.map(({ project, environment }) => ({ log: logOf(project, environment), ...fields, action, plan })),
+  )
+  const revisions: Record<string, number> = {}
+  const changes: Record<string, Commit['change']> = {}
+  for (const [i, { environment }] of environments.entries()) {
+    const commit = commits[i]
+    if (commit === undefined) continue
+    revisions[environment] = commit.revision
+    changes[environment] = commit.change
+  }
+  return { revisions, changes, commits }
+}

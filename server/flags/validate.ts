@@ -1,0 +1,285 @@
+/**
+ * What a schema cannot say about one flag: keys that must differ, values that must fit the kind, names that must exist,
+ * weights that must add up. Pure, over a draft of the environment. What spans several documents (cycles, dependents,
+ * sizes of the whole) is `rulesets/check.ts`.
+ */
+import type { z } from 'zod'
+import type { Clause } from '../../schemas/clause.ts'
+import type { ErrorDetail } from '../../schemas/errors.ts'
+import type { Flag, Prerequisite, Rollout, Serve, Target, Variation } from '../../schemas/flag.ts'
+import { type Json, unfit } from '../../schemas/json.ts'
+import { DOCUMENT_BYTES_MAX, VALUE_BYTES_MAX, WEIGHT_TOTAL } from '../../schemas/limits.ts'
+import type { ValueType } from '../../schemas/reason.ts'
+import { rateValueSchema, STAGES, stageSchema, type ValveValue, valveValueSchema } from '../../schemas/values.ts'
+import { checkClause } from '../../sdk/evaluator/check.ts'
+import { detailsOf } from '../http/parsed.ts'
+import { bytesOf, type Draft, placed } from '../rulesets/draft.ts'
+
+/** The window of a breaker that does not give its own. */
+const BREAKER_WINDOW_MS = 30_000
+const BREAKER_BUCKETS = 15
+/** The open time of a breaker that does not give its own, and the longest it grows to. */
+const BREAKER_OPEN_MS = 10_000
+const BREAKER_MAX_OPEN_MS = 300_000
+
+/** Everything wrong with a flag in the environment it would stand in, each with its path in the flag and its cure. Empty when it is right. */
+export function flagProblems(flag: Flag, draft: Draft): ErrorDetail[] {
+  const names = new Set(flag.variations.map(variation => variation.key))
+  return [
+    ...variationProblems(flag),
+    ...served(flag.offVariation, names, 'offVariation'),
+    ...flag.prerequisites.flatMap((prerequisite, i) => prerequisiteProblems(prerequisite, draft, `prerequisites[${i}]`)),
+    ...duplicates(
+      flag.prerequisites,
+      prerequisite => prerequisite.flag,
+      i => `prerequisites[${i}].flag`,
+      'flag',
+    ),
+    ...targetProblems(flag.targets, names),
+    ...duplicates(
+      flag.rules,
+      rule => rule.id,
+      i => `rules[${i}].id`,
+      'rule id',
+    ),
+    ...flag.rules.flatMap((rule, i) => [
+      ...clauseProblems(rule.clauses, draft, `rules[${i}].`),
+      ...serveProblems(rule.serve, names, `rules[${i}].serve`),
+    ]),
+    ...serveProblems(flag.fallthrough, names, 'fallthrough'),
+    ...killProblems(flag, names),
+    ...sizeProblems(flag),
+  ]
+}
+
+/** What the clauses of a rule, kill or segment cannot be, each placed below `place` (which ends with its own dot, or is empty). */
+export function clauseProblems(clauses: readonly Clause[], draft: Pick<Draft, 'segments'>, place: string): ErrorDetail[] {
+  return clauses.flatMap((clause, i) => placed(checkClause(clause, draft.segments), `${place}clauses[${i}]`))
+}
+
+/** Keys that occur twice, each reported where it occurs again. */
+export function duplicates<T>(
+  items: readonly T[],
+  keyOf: (item: T) => string,
+  placeOf: (i: number) => string,
+  noun: string,
+): ErrorDetail[] {
+  const first = new Map<string, number>()
+  const problems: ErrorDetail[] = []
+  for (const [i, item] of items.entries()) {
+    const key = keyOf(item)
+    const before = first.get(key)
+    if (before === undefined) first.set(key, i)
+    else
+      problems.push({
+        path: placeOf(i),
+        code: 'duplicate',
+        message: `${noun} "${key}" stands at ${placeOf(before)} already. Remove one, or rename it.`,
+      })
+  }
+  return problems
+}
+
+function variationProblems(flag: Flag): ErrorDetail[] {
+  const problems = duplicates(
+    flag.variations,
+    variation => variation.key,
+    i => `variations[${i}].key`,
+    'variation',
+  )
+  const [first] = flag.variations
+  const type = first === undefined ? null : typeOf(first.value)
+  for (const [i, variation] of flag.variations.entries()) {
+    const place = `variations[${i}].value`
+    const own = valueProblems(variation, place)
+    problems.push(...own)
+    if (own.length > 0) continue
+    const valueType = typeOf(variation.value)
+    if (valueType !== null && type !== null && valueType !== type) {
+      const message = `the value of variation "${variation.key}" is of type ${valueType}, that of "${first?.key ?? ''}" of type ${type}. All values of one flag share one type: correct ${place}.`
+      problems.push({ path: place, code: 'value_type', message })
+      continue
+    }
+    problems.push(...kindProblems(flag, variation, place))
+  }
+  return problems
+}
+
+/** The type of a value, or null for null, which is none. */
+function typeOf(value: Json): ValueType | null {
+  if (value === null) return null
+  if (typeof value === 'object') return 'object'
+  return typeof value as ValueType
+}
+
+function valueProblems(variation: Variation, place: string): ErrorDetail[] {
+  const value = variation.value as Json
+  if (value === null) {
+    return [
+      {
+        path: place,
+        code: 'value_type',
+        message: `the value of variation "${variation.key}" is null, which is no value. Give a boolean, text, number, object or array.`,
+      },
+    ]
+  }
+  const problem = unfit(value)
+  if (problem !== null) {
+    return placed([{ ...problem, message: `the value of variation "${variation.key}" ${problem.message}` }], place)
+  }
+  const bytes = Buffer.byteLength(JSON.stringify(value))
+  if (bytes <= VALUE_BYTES_MAX) return []
+  const message = `the value of variation "${variation.key}" has ${bytes} bytes, more than ${VALUE_BYTES_MAX}. Keep what is large elsewhere and name it here.`
+  return [{ path: place, code: 'too_large', message }]
+}
+
+function kindProblems(flag: Flag, variation: Variation, place: string): ErrorDetail[] {
+  const subject = `the value of variation "${variation.key}" of a ${flag.kind} flag`
+  if (flag.kind === 'kill-switch') {
+    if (typeof variation.value === 'boolean') return []
+    return [{ path: place, code: 'value_kind', message: `${subject} must be true or false. Correct ${place}, or make it a config flag.` }]
+  }
+  if (flag.kind === 'migration') {
+    if (stageSchema.safeParse(variation.value).success) return []
+    return [{ path: place, code: 'value_kind', message: `${subject} must be a stage: one of ${STAGES.join(', ')}. Correct ${place}.` }]
+  }
+  if (flag.kind === 'rate-limit')
+    return shapeProblems(rateValueSchema, variation.value, `${subject} is not a rate as in { "rate": 100, "per": "second" }`, place)
+  if (flag.kind === 'safety-valve') {
+    const shape = shapeProblems(valveValueSchema, variation.value, `${subject} is not a valve setting as in { "mode": "auto" }`, place)
+    return shape.length > 0 ? shape : placed(valveProblems(variation.value as ValveValue, subject), place)
+  }
+  return []
+}
+
+function shapeProblems(schema: z.ZodType, value: unknown, subject: string, place: string): ErrorDetail[] {
+  const result = schema.safeParse(value)
+  if (result.success) return []
+  return placed(result.error.issues.flatMap(detailsOf), place).map(detail => ({
+    ...detail,
+    message: `${subject}: ${detail.path} ${detail.message}. Correct it.`,
+  }))
+}
+
+/** Settings that each are possible and together are not. */
+function valveProblems(valve: ValveValue, subject: string): ErrorDetail[] {
+  const problems: ErrorDetail[] = []
+  const add = (path: string, message: string): void => void problems.push({ path, code: 'value_kind', message: `${subject}: ${message}` })
+  if (valve.mode === 'throttle' && valve.admit === undefined)
+    add('admit', 'mode "throttle" needs the share to admit. Give admit, from 0 to 1.')
+  const breaker = valve.breaker
+  if (breaker === undefined) return problems
+  const windowMs = breaker.windowMs ?? BREAKER_WINDOW_MS
+  const buckets = breaker.buckets ?? BREAKER_BUCKETS
+  // A call is counted when it ends: a window shorter than two slow calls forgets the first before the second is known.
+  if (breaker.slowMs !== undefined && windowMs < 2 * breaker.slowMs) {
+    add(
+      'breaker.windowMs',
+      `windowMs is ${windowMs}, less than twice slowMs (${breaker.slowMs}), so slow calls would be forgotten before they end. Give at least ${2 * breaker.slowMs}.`,
+    )
+  }
+  if (breaker.slowRate !== undefined && breaker.slowMs === undefined)
+    add('breaker.slowMs', 'slowRate is given but not slowMs, from which on a call is slow. Give slowMs.')
+  if (windowMs / buckets < 50)
+    add('breaker.buckets', `${buckets} buckets in ${windowMs} ms are shorter than 50 ms each. Give fewer buckets or a longer window.`)
+  const openMs = breaker.openMs ?? BREAKER_OPEN_MS
+  const maxOpenMs = breaker.maxOpenMs ?? Math.max(BREAKER_MAX_OPEN_MS, openMs)
+  if (openMs > maxOpenMs)
+    add('breaker.maxOpenMs', `openMs is ${openMs}, more than maxOpenMs (${maxOpenMs}). Raise maxOpenMs or lower openMs.`)
+  return problems
+}
+
+function served(variation: string, names: ReadonlySet<string>, place: string): ErrorDetail[] {
+  if (names.has(variation)) return []
+  return [
+    {
+      path: place,
+      code: 'unknown_variation',
+      message: `${place} names variation "${variation}", which the flag does not have. It has ${listed(names)}.`,
+    },
+  ]
+}
+
+function serveProblems(serve: Serve, names: ReadonlySet<string>, place: string): ErrorDetail[] {
+  if ('variation' in serve) return served(serve.variation, names, `${place}.variation`)
+  return rolloutProblems(serve.rollout, names, `${place}.rollout`)
+}
+
+function rolloutProblems(rollout: Rollout, names: ReadonlySet<string>, place: string): ErrorDetail[] {
+  const problems = rollout.weights.flatMap((weight, i) => served(weight.variation, names, `${place}.weights[${i}].variation`))
+  problems.push(
+    ...duplicates(
+      rollout.weights,
+      weight => weight.variation,
+      i => `${place}.weights[${i}].variation`,
+      'variation',
+    ),
+  )
+  const total = rollout.weights.reduce((sum, weight) => sum + weight.weight, 0)
+  if (total !== WEIGHT_TOTAL) {
+    const message = `rollout weights add up to ${total}, expected ${WEIGHT_TOTAL}. Correct ${place}.`
+    problems.push({ path: `${place}.weights`, code: 'weights', message })
+  }
+  return problems
+}
+
+function targetProblems(targets: readonly Target[], names: ReadonlySet<string>): ErrorDetail[] {
+  const problems: ErrorDetail[] = []
+  // Per attribute, each listed value and the target that lists it: the same value in two targets is one of two intentions.
+  const listedBy = new Map<string, Map<unknown, number>>()
+  for (const [i, target] of targets.entries()) {
+    problems.push(...served(target.variation, names, `targets[${i}].variation`))
+    const attribute = target.attribute ?? 'targetingKey'
+    let values = listedBy.get(attribute)
+    if (values === undefined) listedBy.set(attribute, (values = new Map()))
+    for (const [j, value] of target.values.entries()) {
+      const before = values.get(value)
+      if (before === undefined) values.set(value, i)
+      else if (before !== i) {
+        const message = `${JSON.stringify(value)} is listed in targets[${before}] already, for the same attribute. Remove it from one of them.`
+        problems.push({ path: `targets[${i}].values[${j}]`, code: 'duplicate', message })
+        break
+      }
+    }
+  }
+  return problems
+}
+
+function prerequisiteProblems(prerequisite: Prerequisite, draft: Draft, place: string): ErrorDetail[] {
+  const parent = draft.flags.get(prerequisite.flag)
+  if (parent === undefined) {
+    const message = `the prerequisite "${prerequisite.flag}" is no flag of "${draft.log}". Create it first, or remove ${place}.`
+    return [{ path: `${place}.flag`, code: 'unknown_flag', message }]
+  }
+  const names = new Set(parent.variations.map(variation => variation.key))
+  return prerequisite.variations.flatMap((variation, i) => {
+    if (names.has(variation)) return []
+    const message = `the prerequisite "${prerequisite.flag}" has no variation "${variation}". It has ${listed(names)}.`
+    return [{ path: `${place}.variations[${i}]`, code: 'unknown_variation', message }]
+  })
+}
+
+/** Only that what stands can go on standing: a kill's clauses were checked when it was made. */
+function killProblems(flag: Flag, names: ReadonlySet<string>): ErrorDetail[] {
+  return flag.kills.flatMap(kill => {
+    if (names.has(kill.variation)) return []
+    const message = `the standing kill ${kill.id} serves variation "${kill.variation}", which would be gone. Keep that variation, or lift the kill first.`
+    return [{ path: 'variations', code: 'unknown_variation', message }]
+  })
+}
+
+function sizeProblems(flag: Flag): ErrorDetail[] {
+  const bytes = bytesOf(flag) - (flag.kills.length === 0 ? 0 : Buffer.byteLength(JSON.stringify(flag.kills)))
+  if (bytes <= DOCUMENT_BYTES_MAX) return []
+  return [
+    {
+      path: '',
+      code: 'too_large',
+      message: `the flag has ${bytes} bytes as JSON, more than ${DOCUMENT_BYTES_MAX}. Move long lists of values into segments.`,
+    },
+  ]
+}
+
+function listed(names: ReadonlySet<string>): string {
+  return [...names].map(name => `"${name}"`).join(', ')
+}
