@@ -3,30 +3,9 @@
  * lenient: an unknown field or type is ignored.
  */
 import { z } from 'zod'
+import { COUNTS_MAX, UNKNOWN_OPERATORS_MAX } from './protocol.ts'
 
-export const PROTOCOL = 'sluice.v1'
-/** Largest frame the server accepts from an SDK, in bytes. */
-export const UPSTREAM_BYTES_MAX = 64 * 1024
-/** How often the server says which revision it has. */
-export const BEAT_INTERVAL_MS = 5_000
-/** An SDK that has heard nothing for so long takes the link for dead. */
-export const DEAD_LINK_MS = 15_000
-/** How long a connection may stay without its hello. */
-export const HELLO_WITHIN_MS = 10_000
-
-/** Why the server closes a socket. After each an SDK comes back as after any loss, but see `KEY`. */
-export const CLOSE_CODES = {
-  /** A message that breaks the protocol, too many of them, or an environment that was deleted. */
-  PROTOCOL: 1008,
-  /** A message larger than `UPSTREAM_BYTES_MAX`. */
-  TOO_LARGE: 1009,
-  /** The server restarts: come back as the `drain` before it said. */
-  RESTART: 1012,
-  /** This socket could not keep up: come back later. */
-  TRY_LATER: 1013,
-  /** The key was revoked or has expired: coming back with it is refused with 401. */
-  KEY: 4401,
-} as const
+export { BEAT_INTERVAL_MS, CLOSE_CODES, DEAD_LINK_MS, HELLO_WITHIN_MS, PROTOCOL, UPSTREAM_BYTES_MAX } from './protocol.ts'
 
 const revision = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER)
 const documents = z.array(z.looseObject({ key: z.string() }))
@@ -70,9 +49,9 @@ export const countsSchema = z.looseObject({
         unbucketed: z.number().int().min(0).optional(),
       }),
     )
-    .max(1_000),
+    .max(COUNTS_MAX),
   /** Operators that this SDK does not know, with the flags or segments that use them. */
-  unknownOperators: z.array(z.looseObject({ op: z.string().max(64), where: z.string().max(300) })).max(100),
+  unknownOperators: z.array(z.looseObject({ op: z.string().max(64), where: z.string().max(300) })).max(UNKNOWN_OPERATORS_MAX),
 })
 
 export const upstreamSchema = z.discriminatedUnion('type', [helloSchema, appliedSchema, countsSchema])

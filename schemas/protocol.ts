@@ -1,0 +1,29 @@
+/** The constants of the stream. Without imports, so that the SDK uses them and needs no zod. */
+
+export const PROTOCOL = 'sluice.v1'
+/** Largest frame the server accepts from an SDK, in bytes. */
+export const UPSTREAM_BYTES_MAX = 64 * 1024
+/** Most rows in one `counts` message. */
+export const COUNTS_MAX = 1_000
+/** Most operators in one `counts` message that an SDK does not know. */
+export const UNKNOWN_OPERATORS_MAX = 100
+/** How often the server says which revision it has. */
+export const BEAT_INTERVAL_MS = 5_000
+/** An SDK that has heard nothing for so long takes the link for dead. */
+export const DEAD_LINK_MS = 15_000
+/** How long a connection may stay without its hello. */
+export const HELLO_WITHIN_MS = 10_000
+
+/** Why the server closes a socket. After each an SDK comes back as after any loss, but see `KEY`. */
+export const CLOSE_CODES = {
+  /** A message that breaks the protocol, too many of them, or an environment that was deleted. */
+  PROTOCOL: 1008,
+  /** A message larger than `UPSTREAM_BYTES_MAX`. */
+  TOO_LARGE: 1009,
+  /** The server restarts: come back as the `drain` before it said. */
+  RESTART: 1012,
+  /** This socket could not keep up: come back later. */
+  TRY_LATER: 1013,
+  /** The key was revoked or has expired: coming back with it is refused with 401. */
+  KEY: 4401,
+} as const

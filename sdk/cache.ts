@@ -1,0 +1,161 @@
+/**
+ * The cache file: the last ruleset, for a start while the server is dark. One JSON object whose last field is a
+ * checksum keyed by the SDK's key, so that a torn, altered or foreign file is told from a good one before anything in
+ * it is believed. Whatever is wrong with it, it is ignored and the reason told; it never stops an application.
+ */
+import { createHash, createHmac, type Hmac, randomBytes, timingSafeEqual } from 'node:crypto'
+import { readFileSync, statSync } from 'node:fs'
+import { type FileHandle, open, rename, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { RULESET_BYTES_MAX } from '../schemas/limits.ts'
+import { isWhole, type Whole } from './messages.ts'
+
+/** Grows when the file's meaning changes: an SDK reads its own format alone. */
+const FORMAT = 1
+const FILE_BYTES_MAX = RULESET_BYTES_MAX + 1024 * 1024
+/** Documents written in one go: an environment of 10,000 flags is turned to text in slices, so that the application is not held up. */
+const SLICE = 200
+
+/** How the file ends: 64 hexadecimal digits. */
+const TAIL = /^,"checksum":"([0-9a-f]{64})"\}$/
+const TAIL_BYTES = 79
+
+export interface Cache {
+  /** What the file holds, or null and why not. Synchronous, once at the start: values are there before the first evaluation. */
+  load(): { readonly whole: Whole } | { readonly whole: null; readonly problem: string | null }
+  /** Replace the file. Rejects when it cannot be written; the old one then stands. */
+  save(whole: Whole): Promise<void>
+}
+
+/**
+ * @param path a file, or an existing folder, in which the file is named after the server and key
+ * @param url  where the server is
+ * @param key  the SDK's key; not stored
+ */
+export function cacheFile(path: string, url: string, key: string): Cache {
+  const source = createHash('sha256').update(url).digest('hex').slice(0, 16)
+  const id = keyId(key)
+  const file = isFolder(path) ? join(path, `sluice-${source}-${id}.json`) : path
+  return {
+    load: () => load(file, source, id, key),
+    save: whole => save(file, source, id, key, whole),
+  }
+}
+
+function load(file: string, source: string, id: string, key: string): ReturnType<Cache['load']> {
+  const ignored = (problem: string): ReturnType<Cache['load']> => ({
+    whole: null,
+    problem: `The cache file ${file} is ignored: ${problem}`,
+  })
+  let bytes: Buffer
+  try {
+    if (statSync(file).size > FILE_BYTES_MAX) return ignored('it is larger than any ruleset')
+    bytes = readFileSync(file)
+  } catch (error) {
+    return isMissing(error) ? { whole: null, problem: null } : ignored(messageOf(error))
+  }
+  // The checksum is checked, over the very bytes, before they are parsed.
+  const body = bytes.subarray(0, -TAIL_BYTES)
+  const tail = TAIL.exec(bytes.subarray(-TAIL_BYTES).toString('latin1'))
+  if (tail?.[1] === undefined) return ignored('it is torn, or no cache file')
+  if (!timingSafeEqual(checksum(key).update(body).digest(), Buffer.from(tail[1], 'hex'))) {
+    return ignored('its checksum does not fit: it was altered, or belongs to another key')
+  }
+  let content: unknown
+  try {
+    content = JSON.parse(bytes.toString('utf8'))
+  } catch {
+    return ignored('it is not JSON')
+  }
+  const head = content as Readonly<Record<string, unknown>>
+  if (head['format'] !== FORMAT) return ignored(`its format is ${String(head['format'])}, expected ${FORMAT}`)
+  if (head['source'] !== source || head['key'] !== id) return ignored('it belongs to another server or key')
+  if (!isWhole(content)) return ignored('it holds no ruleset')
+  const { epoch, revision, flags, segments } = content
+  return { whole: { epoch, revision, flags, segments } }
+}
+
+/** A temporary file, forced to disk, renamed over the old one: at every moment one whole file stands. */
+async function save(file: string, source: string, id: string, key: string, whole: Whole): Promise<void> {
+  const temporary = `${file}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`
+  // `wx`: never through a file or link that somebody else put there.
+  const handle = await open(temporary, 'wx', 0o600)
+  try {
+    try {
+      await write(handle, checksum(key), source, id, whole)
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+    await rename(temporary, file)
+  } catch (error) {
+    await rm(temporary, { force: true })
+    throw error
+  }
+  await syncFolder(dirname(file))
+}
+
+async function write(handle: FileHandle, sum: Hmac, source: string, id: string, whole: Whole): Promise<void> {
+  const put = async (text: string): Promise<void> => {
+    sum.update(text)
+    await handle.writeFile(text)
+  }
+  const head = JSON.stringify({ format: FORMAT, source, key: id, epoch: whole.epoch, revision: whole.revision })
+  await put(`${head.slice(0, -1)},"flags":[`)
+  for (const slice of slices(whole.flags)) await put(slice)
+  await put('],"segments":[')
+  for (const slice of slices(whole.segments)) await put(slice)
+  await put(']')
+  await handle.writeFile(`,"checksum":"${sum.digest('hex')}"}`)
+}
+
+function* slices(documents: readonly unknown[]): Generator<string> {
+  for (let i = 0; i < documents.length; i += SLICE) {
+    const text = documents
+      .slice(i, i + SLICE)
+      .map(document => JSON.stringify(document))
+      .join(',')
+    yield i === 0 ? text : `,${text}`
+  }
+}
+
+/** Keyed, so that the file can only have been written by a holder of the same key. */
+function checksum(key: string): Hmac {
+  return createHmac('sha256', `sluice-cache:${key}`)
+}
+
+/** The public part of `slc_<kind>_<id>_<secret>`; of any other text a few digits of its hash. */
+function keyId(key: string): string {
+  const match = /^slc_[a-z]+_([A-Za-z0-9]{1,64})_/.exec(key)
+  return match?.[1] ?? createHash('sha256').update(key).digest('hex').slice(0, 8)
+}
+
+function isFolder(path: string): boolean {
+  try {
+    return statSync(path).isDirectory()
+  } catch {
+    return false
+  }
+}
+
+/** Makes the rename itself lasting. Not every system can open a folder. */
+async function syncFolder(path: string): Promise<void> {
+  try {
+    const folder = await open(path, 'r')
+    try {
+      await folder.sync()
+    } finally {
+      await folder.close()
+    }
+  } catch {
+    // The file itself is on disk; a lost rename leaves the older one.
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT'
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

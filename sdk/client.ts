@@ -1,0 +1,483 @@
+/**
+ * The client: answers from the ruleset it holds, and does what `connection.ts` decides. Everything that can fail is
+ * contained here; an application never sees an exception of ours.
+ */
+import { isDeepStrictEqual } from 'node:util'
+import type { Flag } from '../schemas/flag.ts'
+import type { ValueType } from '../schemas/reason.ts'
+import type { Segment } from '../schemas/segment.ts'
+import { type Cache, cacheFile } from './cache.ts'
+import type { Clock, Timer } from './clock.ts'
+import { type Action, begin, type Event, isStale, next, NOTHING, type State, wakeAt } from './connection.ts'
+import { Counts } from './counts.ts'
+import { affectedFlags } from './dependents.ts'
+import { evaluateAs } from './evaluator/evaluate.ts'
+import { typeOfValue } from './evaluator/evaluation.ts'
+import { explain } from './evaluator/explain.ts'
+import { applyDelta, type Prepared, prepare, unknownOperators } from './evaluator/prepare.ts'
+import { type Delta, parseMessage, type Whole } from './messages.ts'
+import { duration, type Settings } from './options.ts'
+import type { Link, Transport } from './transport.ts'
+import type { Context, Events, Explanation, Json, Ready, Sluice, Status } from './types.ts'
+import { VERSION } from './version.ts'
+
+/** How often counts are sent. */
+const REPORT_INTERVAL_MS = 5_000
+/** The cache file is written at most so often. */
+const SAVE_INTERVAL_MS = 1_000
+/** How long `close` waits for what is still to be written or sent. */
+const CLOSE_TIMEOUT_MS = 2_000
+
+const NO_CONTEXT: Context = {}
+
+/** The world outside: given by `connect`, and by tests. */
+export interface Surroundings {
+  readonly clock: Clock
+  /** A number in [0, 1). */
+  random(): number
+  transport(base: string, key: string): Transport
+}
+
+/** Start a client. Never throws. */
+export function startClient(settings: Settings, surroundings: Surroundings): Sluice {
+  return new Client(settings, surroundings)
+}
+
+class Client implements Sluice {
+  readonly #settings: Settings
+  readonly #clock: Clock
+  readonly #random: () => number
+  /** Null when the options name no server. */
+  readonly #transport: Transport | null
+  readonly #cache: Cache | null
+  readonly #counts = new Counts()
+
+  #prepared: Prepared = prepare({ flags: [], segments: [] }, 0)
+  #flags = new Map<string, Flag>()
+  #segments = new Map<string, Segment>()
+  #hasRuleset = false
+
+  #state: State
+  #link: { readonly id: number; readonly link: Link; bytesRead: number } | null = null
+  #poll: AbortController | null = null
+  #wake: Timer | null = null
+  /** Events that arrived while one was being handled. */
+  readonly #events: Event[] = []
+  #isHandling = false
+
+  #reportTimer: Timer | null = null
+  readonly #reporting = new AbortController()
+  #saveTimer: Timer | null = null
+  #saving: Promise<void> | null = null
+  #unsaved = false
+  #savedAt = -Infinity
+
+  readonly #listeners = { change: new Set<Events['change']>(), stale: new Set<Events['stale']>(), ready: new Set<Events['ready']>() }
+  readonly #waiting = new Set<() => void>()
+  #wasReady = false
+  #wasStale = false
+  #wasConnected = false
+  #since: number
+  #closed: Promise<void> | null = null
+
+  constructor(settings: Settings, { clock, random, transport }: Surroundings) {
+    this.#settings = settings
+    this.#clock = clock
+    this.#random = random
+    this.#since = clock.now()
+    for (const problem of settings.problems) settings.logger.error(problem)
+    const { base, key, cache } = settings
+    this.#transport = base === null ? null : transport(base, key)
+    this.#cache = base === null || cache === null ? null : cacheFile(cache, base, key)
+    const cached = this.#loadCache()
+    const state = begin(cached ?? NOTHING, settings.pollIntervalMs, clock.monotonic())
+    this.#state = this.#transport === null ? { ...state, stream: { phase: 'closed' } } : state
+    this.#wasStale = isStale(this.#state)
+    if (this.#transport === null) return
+    this.#arm()
+    this.#reportLater()
+  }
+
+  // The answers. As little as possible stands between these and the evaluator.
+
+  value(flag: string, context: Context, fallback: boolean): boolean
+  value(flag: string, context: Context, fallback: string): string
+  value(flag: string, context: Context, fallback: number): number
+  value(flag: string, context: Context, fallback?: null): Json | undefined
+  value<T extends Json>(flag: string, context: Context, fallback: T): T
+  value(flag: string, context: Context, fallback?: Json): Json | undefined {
+    return this.#value(flag, context, fallback, typeOfValue(fallback))
+  }
+
+  boolean(flag: string, context: Context, fallback: boolean): boolean {
+    return this.#value(flag, context, fallback, 'boolean') as boolean
+  }
+
+  string(flag: string, context: Context, fallback: string): string {
+    return this.#value(flag, context, fallback, 'string') as string
+  }
+
+  number(flag: string, context: Context, fallback: number): number {
+    return this.#value(flag, context, fallback, 'number') as number
+  }
+
+  object<T extends Json>(flag: string, context: Context, fallback: T): T {
+    return this.#value(flag, context, fallback, 'object') as T
+  }
+
+  #value(flag: string, context: Context, fallback: Json | undefined, type: ValueType | null): Json | undefined {
+    try {
+      const evaluation = evaluateAs(this.#prepared, flag, context ?? NO_CONTEXT, type)
+      this.#counts.add(flag, evaluation)
+      return evaluation.value === undefined ? fallback : evaluation.value
+    } catch (error) {
+      // The evaluator does not throw, but a context may: a getter or proxy of the application's own.
+      this.#settings.logger.error(`Flag ${JSON.stringify(flag)} could not be evaluated: ${messageOf(error)}. The default was taken`)
+      return fallback
+    }
+  }
+
+  explain<T extends Json | undefined>(flag: string, context: Context, fallback: T): Explanation<T> {
+    const revision = this.#state.held.revision
+    const stale = isStale(this.#state)
+    const failed = { variation: null, reason: 'ERROR', flagVersion: null, revision, stale, steps: [] } as const
+    if (this.#state.held.epoch === '') {
+      return { ...failed, value: fallback, error: 'NOT_READY', message: 'No ruleset has arrived yet. Await ready(), or give a cache file.' }
+    }
+    try {
+      const { steps, ...explained } = explain(this.#prepared, flag, context ?? NO_CONTEXT)
+      const asked = evaluateAs(this.#prepared, flag, context ?? NO_CONTEXT, typeOfValue(fallback))
+      const evaluation = asked.error === 'TYPE_MISMATCH' ? asked : explained
+      return { ...evaluation, value: (evaluation.value === undefined ? fallback : evaluation.value) as T, revision, stale, steps }
+    } catch (error) {
+      return { ...failed, value: fallback, error: 'MALFORMED_FLAG', message: messageOf(error) }
+    }
+  }
+
+  // What is known about the connection.
+
+  status(): Status {
+    const { held } = this.#state
+    return {
+      revision: held.revision,
+      epoch: held.epoch,
+      connected: this.#state.stream.phase === 'live',
+      stale: isStale(this.#state),
+      since: this.#since,
+    }
+  }
+
+  ready(timeoutMs?: number): Promise<Ready> {
+    const answer = (): Ready => ({ ok: this.#state.held.epoch !== '', stale: isStale(this.#state), revision: this.#state.held.revision })
+    if (this.#isReady() || this.#closed !== null || this.#transport === null) return Promise.resolve(answer())
+    return new Promise(resolve => {
+      // Not unref'ed: whoever waits wants the process to live, which no socket of ours sees to.
+      const timer = setTimeout(() => done(), duration(timeoutMs, this.#settings.readyTimeoutMs))
+      const done = (): void => {
+        clearTimeout(timer)
+        this.#waiting.delete(done)
+        resolve(answer())
+      }
+      this.#waiting.add(done)
+    })
+  }
+
+  on<E extends keyof Events>(event: E, listener: Events[E]): () => void {
+    const listeners = this.#listeners[event] as Set<Events[E]> | undefined
+    if (listeners === undefined || typeof listener !== 'function') {
+      this.#settings.logger.error(`on(${JSON.stringify(event)}) was not understood, expected 'change', 'stale' or 'ready' and a function`)
+      return () => undefined
+    }
+    // Wrapped, so that one function added twice is two listeners, each with its own end.
+    const own = ((...values: Parameters<Events[E]>) => (listener as (...values: unknown[]) => void)(...values)) as Events[E]
+    listeners.add(own)
+    return () => void listeners.delete(own)
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  async #close(): Promise<void> {
+    this.#reportTimer?.cancel()
+    this.#saveTimer?.cancel()
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<void>(resolve => (timer = setTimeout(resolve, CLOSE_TIMEOUT_MS)))
+    await Promise.race([Promise.all([this.#report(), this.#saveAll()]), late])
+    clearTimeout(timer)
+    this.#reporting.abort()
+    this.#handle({ type: 'close' })
+    this.#wake?.cancel()
+    this.#transport?.close()
+    for (const done of this.#waiting) done()
+  }
+
+  // The connection: events go in, actions come out.
+
+  #handle(event: Event): void {
+    this.#events.push(event)
+    if (this.#isHandling) return
+    this.#isHandling = true
+    for (let one = this.#events.shift(); one !== undefined; one = this.#events.shift()) {
+      const step = next(this.#state, one, this.#clock.monotonic(), this.#random())
+      this.#state = step.state
+      try {
+        for (const action of step.actions) this.#do(action)
+      } catch (error) {
+        this.#settings.logger.error(`A ruleset could not be taken: ${messageOf(error)}. Keeping the one before, asking anew`)
+        this.#events.push({ type: 'unusable' })
+      }
+    }
+    this.#isHandling = false
+    this.#tell()
+    this.#arm()
+  }
+
+  #do(action: Action): void {
+    switch (action.do) {
+      case 'connect':
+        return this.#connect(action.link)
+      case 'hello': {
+        const { instance, service } = this.#settings
+        return this.#send({
+          type: 'hello',
+          instance,
+          service,
+          sdk: `node/${VERSION}`,
+          revision: action.held.revision,
+          epoch: action.held.epoch,
+        })
+      }
+      case 'applied':
+        return this.#send({ type: 'applied', revision: action.revision })
+      case 'drop':
+        this.#link?.link.drop()
+        this.#link = null
+        return
+      case 'apply':
+        return this.#apply(action.delta)
+      case 'replace':
+        return this.#replace(action.whole)
+      case 'poll':
+        return this.#startPoll(action)
+      case 'stop-polling':
+        return this.#poll?.abort()
+      case 'note':
+        return this.#settings.logger[action.level](action.text)
+    }
+  }
+
+  #connect(id: number): void {
+    if (this.#transport === null) return
+    const mine = (event: Event): void => {
+      if (event.type === 'lost' && this.#link?.id === id) this.#link = null
+      this.#handle(event)
+    }
+    const link = this.#transport.open({
+      opened: () => mine({ type: 'opened', link: id }),
+      message: text => mine({ type: 'message', link: id, message: parseMessage(text) }),
+      lost: why => mine({ type: 'lost', link: id, why }),
+    })
+    this.#link = { id, link, bytesRead: 0 }
+    // Whoever listens on this link has not heard them.
+    this.#counts.repeatUnknownOperators()
+  }
+
+  #send(message: object): void {
+    this.#link?.link.send(JSON.stringify(message))
+  }
+
+  #startPoll({ poll, held }: Extract<Action, { do: 'poll' }>): void {
+    if (this.#transport === null) return
+    const controller = new AbortController()
+    this.#poll = controller
+    void this.#transport.poll(held, controller.signal).then(answer => {
+      if (answer.kind === 'failed' && !controller.signal.aborted) this.#settings.logger.debug(`Polling failed: ${answer.problem}`)
+      this.#handle({ type: 'polled', poll, answer })
+    })
+  }
+
+  #arm(): void {
+    this.#wake?.cancel()
+    const at = wakeAt(this.#state)
+    if (at === null) return
+    this.#wake = this.#clock.after(Math.max(0, at - this.#clock.monotonic()), () => {
+      // A large transfer is life, though no message came yet.
+      const link = this.#link
+      const bytesRead = link?.link.bytesRead() ?? 0
+      if (link !== null && bytesRead > link.bytesRead) {
+        link.bytesRead = bytesRead
+        this.#handle({ type: 'heard', link: link.id })
+      }
+      this.#handle({ type: 'tick' })
+    })
+  }
+
+  // The ruleset: taken whole, between two evaluations.
+
+  #apply(delta: Delta): void {
+    for (const flag of delta.flags) this.#flags.set(flag.key, flag)
+    for (const segment of delta.segments) this.#segments.set(segment.key, segment)
+    for (const key of delta.removedFlags) this.#flags.delete(key)
+    for (const key of delta.removedSegments) this.#segments.delete(key)
+    try {
+      this.#prepared = applyDelta(this.#prepared, delta, delta.revision)
+    } catch {
+      // A delta that stopped half-way may have touched what it built on: everything anew, from the documents.
+      this.#prepared = prepare({ flags: [...this.#flags.values()], segments: [...this.#segments.values()] }, delta.revision)
+    }
+    this.#taken(
+      [...delta.flags.map(flag => flag.key), ...delta.removedFlags],
+      [...delta.segments.map(segment => segment.key), ...delta.removedSegments],
+    )
+  }
+
+  #replace(whole: Whole): void {
+    const flags = new Map(whole.flags.map(flag => [flag.key, flag]))
+    const segments = new Map(whole.segments.map(segment => [segment.key, segment]))
+    this.#prepared = prepare(whole, whole.revision)
+    const before = { flags: this.#flags, segments: this.#segments }
+    this.#flags = flags
+    this.#segments = segments
+    // Comparing is the expensive part: only for those who listen.
+    const isHeard = this.#listeners.change.size > 0
+    this.#taken(isHeard ? differing(before.flags, flags) : [], isHeard ? differing(before.segments, segments) : [])
+  }
+
+  #taken(changedFlags: readonly string[], changedSegments: readonly string[]): void {
+    // Defaults answered before there was a ruleset say nothing about a flag.
+    if (!this.#hasRuleset) this.#counts.take()
+    this.#hasRuleset = true
+    this.#counts.setUnknownOperators(unknownOperators(this.#prepared))
+    this.#unsaved = true
+    this.#saveLater()
+    if (this.#listeners.change.size === 0) return
+    const affected = affectedFlags(this.#flags, this.#segments, changedFlags, changedSegments)
+    if (affected.length > 0) this.#emit('change', affected)
+  }
+
+  // What is told to the application.
+
+  #tell(): void {
+    const connected = this.#state.stream.phase === 'live'
+    const stale = isStale(this.#state)
+    const becameStale = stale !== this.#wasStale
+    if (becameStale || connected !== this.#wasConnected) this.#since = this.#clock.now()
+    if (connected !== this.#wasConnected)
+      this.#settings.logger.info(connected ? `Connected at revision ${this.#state.held.revision}` : 'The stream is down')
+    this.#wasConnected = connected
+    this.#wasStale = stale
+    if (becameStale) this.#emit('stale', stale)
+    if (this.#isReady() && !this.#wasReady) {
+      this.#wasReady = true
+      for (const done of this.#waiting) done()
+      this.#emit('ready')
+    }
+  }
+
+  /** Confirmed by the server, or held from the cache while it cannot be reached. */
+  #isReady(): boolean {
+    const { held, confirmed, tried } = this.#state
+    return held.epoch !== '' && (confirmed || tried)
+  }
+
+  #emit<E extends keyof Events>(event: E, ...values: Parameters<Events[E]>): void {
+    for (const listener of this.#listeners[event]) {
+      try {
+        const result: unknown = (listener as (...values: unknown[]) => unknown)(...values)
+        // An asynchronous listener fails later.
+        if (result instanceof Promise) result.catch((error: unknown) => this.#listenerFailed(event, error))
+      } catch (error) {
+        this.#listenerFailed(event, error)
+      }
+    }
+  }
+
+  #listenerFailed(event: string, error: unknown): void {
+    this.#settings.logger.error(`A listener of "${event}" threw: ${messageOf(error)}. The others were called`)
+  }
+
+  // The counts.
+
+  #reportLater(): void {
+    this.#reportTimer = this.#clock.after(REPORT_INTERVAL_MS, () => {
+      void this.#report()
+      this.#reportLater()
+    })
+  }
+
+  /** Over the stream, or beside it while polling works; otherwise the sums wait. */
+  async #report(): Promise<void> {
+    const { stream, pollWorked, held } = this.#state
+    const isLive = stream.phase === 'live'
+    if (held.epoch === '' || (!isLive && !(pollWorked && stream.phase !== 'closed'))) return
+    const reports = this.#counts.take()
+    for (const report of reports) {
+      if (isLive) this.#send(report)
+      else if ((await this.#transport?.report(JSON.stringify(report), this.#reporting.signal)) !== true) this.#counts.giveBack(report)
+    }
+  }
+
+  // The cache file.
+
+  #loadCache(): Whole | null {
+    const loaded = this.#cache?.load()
+    if (loaded === undefined) return null
+    if (loaded.whole === null) {
+      if (loaded.problem !== null) this.#settings.logger.warn(loaded.problem)
+      return null
+    }
+    try {
+      this.#prepared = prepare(loaded.whole, loaded.whole.revision)
+      this.#hasRuleset = true
+      this.#flags = new Map(loaded.whole.flags.map(flag => [flag.key, flag]))
+      this.#segments = new Map(loaded.whole.segments.map(segment => [segment.key, segment]))
+      return loaded.whole
+    } catch (error) {
+      this.#settings.logger.warn(`The cache file is ignored: ${messageOf(error)}`)
+      return null
+    }
+  }
+
+  #saveLater(): void {
+    if (this.#cache === null || this.#saveTimer !== null || this.#saving !== null || this.#closed !== null) return
+    this.#saveTimer = this.#clock.after(Math.max(0, this.#savedAt + SAVE_INTERVAL_MS - this.#clock.monotonic()), () => {
+      this.#saveTimer = null
+      this.#startSave()
+    })
+  }
+
+  #startSave(): void {
+    if (this.#cache === null || this.#state.held.epoch === '') return
+    this.#unsaved = false
+    this.#savedAt = this.#clock.monotonic()
+    const { epoch, revision } = this.#state.held
+    this.#saving = this.#cache
+      .save({ epoch, revision, flags: [...this.#flags.values()], segments: [...this.#segments.values()] })
+      .catch((error: unknown) =>
+        this.#settings.logger.warn(`The cache file could not be written: ${messageOf(error)}. The older one stands`),
+      )
+      .then(() => {
+        this.#saving = null
+        if (this.#unsaved) this.#saveLater()
+      })
+  }
+
+  /** Until the file holds what the client holds. */
+  async #saveAll(): Promise<void> {
+    await this.#saving
+    if (this.#unsaved) this.#startSave()
+    await this.#saving
+  }
+}
+
+/** Keys of documents that are not the same in both. */
+function differing(before: ReadonlyMap<string, unknown>, after: ReadonlyMap<string, unknown>): string[] {
+  const keys = new Set([...before.keys(), ...after.keys()])
+  return [...keys].filter(key => !isDeepStrictEqual(before.get(key), after.get(key)))
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

@@ -1,0 +1,3 @@
+/** The front door: everything an application may use. */
+export { connect } from './connect.ts'
+export type { Context, EvaluationError, Events, Explanation, Json, Logger, Options, Ready, Reason, Sluice, Status, Step } from './types.ts'

@@ -1,0 +1,99 @@
+/**
+ * The messages of the stream as the SDK reads them: the hand-written, zod-free reading of `schemas/stream.ts`, held
+ * equal to it by a test. Lenient: unknown fields and unknown types pass; what is known must have its shape.
+ */
+import type { Flag } from '../schemas/flag.ts'
+import type { Segment } from '../schemas/segment.ts'
+
+/** The documents of an environment. An item is only known to be an object with a key: the evaluator looks closer. */
+export interface Documents {
+  readonly flags: readonly Flag[]
+  readonly segments: readonly Segment[]
+}
+
+export interface Delta extends Documents {
+  readonly epoch: string
+  /** The revision to hold before applying this. */
+  readonly from: number
+  readonly revision: number
+  readonly removedFlags: readonly string[]
+  readonly removedSegments: readonly string[]
+}
+
+export interface Whole extends Documents {
+  readonly epoch: string
+  readonly revision: number
+}
+
+export type Downstream =
+  | { readonly type: 'current' | 'beat'; readonly epoch: string; readonly revision: number }
+  | ({ readonly type: 'changes' | 'change' } & Delta)
+  /** `reset`: changes that were published but lost before they were stored; to be taken although it is older than what is held. */
+  | ({ readonly type: 'ruleset'; readonly reset?: boolean } & Whole)
+  | { readonly type: 'drain'; readonly afterMs: number; readonly spreadMs: number }
+  /** Of a newer server; only proves that the link lives. */
+  | { readonly type: 'unknown' }
+
+/** @returns the message, or null for what is not JSON or lacks the shape its type promises */
+export function parseMessage(text: string): Downstream | null {
+  let message: unknown
+  try {
+    message = JSON.parse(text)
+  } catch {
+    return null
+  }
+  if (!isObject(message) || typeof message['type'] !== 'string') return null
+  switch (message['type']) {
+    case 'current':
+    case 'beat':
+      return isPlace(message) ? (message as unknown as Downstream) : null
+    case 'changes':
+    case 'change':
+      return isPlace(message) &&
+        isRevision(message['from']) &&
+        isDocuments(message) &&
+        isKeys(message['removedFlags']) &&
+        isKeys(message['removedSegments'])
+        ? (message as unknown as Downstream)
+        : null
+    case 'ruleset':
+      return isWhole(message) ? (message as unknown as Downstream) : null
+    case 'drain':
+      return isDuration(message['afterMs']) && isDuration(message['spreadMs']) ? (message as unknown as Downstream) : null
+    default:
+      return { type: 'unknown' }
+  }
+}
+
+/** Whether a value is a whole ruleset, as the stream, `GET /ruleset` and the cache file carry it. */
+export function isWhole(value: unknown): value is Whole {
+  return isObject(value) && isPlace(value) && isDocuments(value)
+}
+
+function isPlace(message: Record<string, unknown>): boolean {
+  return typeof message['epoch'] === 'string' && isRevision(message['revision'])
+}
+
+function isDocuments(message: Record<string, unknown>): boolean {
+  return isKeyed(message['flags']) && isKeyed(message['segments'])
+}
+
+function isKeyed(list: unknown): boolean {
+  return Array.isArray(list) && list.every(item => isObject(item) && typeof item['key'] === 'string')
+}
+
+function isKeys(list: unknown): boolean {
+  return Array.isArray(list) && list.every(item => typeof item === 'string')
+}
+
+function isRevision(value: unknown): boolean {
+  return Number.isSafeInteger(value) && (value as number) >= 0
+}
+
+function isDuration(value: unknown): boolean {
+  return typeof value === 'number' && Number.isFinite(value) && value >= 0
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

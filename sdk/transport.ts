@@ -1,0 +1,182 @@
+/**
+ * The only part that touches the network: one websocket at a time, polls and reports. Decides nothing. Sockets do not
+ * keep the process alive: an application whose work is done ends, connected or not.
+ */
+import { Socket } from 'node:net'
+import { Agent, buildConnector, request, WebSocket } from 'undici'
+import { RULESET_BYTES_MAX } from '../schemas/limits.ts'
+import { PROTOCOL } from '../schemas/protocol.ts'
+import { CONNECT_TIMEOUT_MS, type Loss, type Place, type PollAnswer } from './connection.ts'
+import { isWhole } from './messages.ts'
+import { VERSION } from './version.ts'
+
+/** Largest message or answer taken: the largest ruleset and what stands around it. */
+const PAYLOAD_BYTES_MAX = RULESET_BYTES_MAX + 1024 * 1024
+/** How long the server may take to start answering a poll or report, and to send each further part. */
+const ANSWER_TIMEOUT_MS = 10_000
+/** How long a whole answer may take. */
+const TRANSFER_TIMEOUT_MS = 120_000
+
+export interface Transport {
+  /** Start a link. Its events come later, never from within this call, and none after `drop`. */
+  open(events: LinkEvents): Link
+  /** Ask `GET /ruleset`. Never rejects. */
+  poll(held: Place, signal: AbortSignal): Promise<PollAnswer>
+  /** Send `POST /telemetry`; resolves to whether it was taken. */
+  report(body: string, signal: AbortSignal): Promise<boolean>
+  /** Drop what is open. */
+  close(): void
+}
+
+export interface LinkEvents {
+  opened(): void
+  message(text: string): void
+  /** Once, at the end, however it came. */
+  lost(why: Loss): void
+}
+
+export interface Link {
+  send(text: string): void
+  drop(): void
+  /** Grows with every byte received: a large transfer shows as life before it is whole. */
+  bytesRead(): number
+}
+
+/**
+ * @param base the server's address, `http://` or `https://`, without a trailing slash
+ */
+export function networkTransport(base: string, key: string): Transport {
+  const headers = { authorization: `Bearer ${key}`, 'user-agent': `sluice-sdk/${VERSION}` }
+  const connector = buildConnector({ timeout: CONNECT_TIMEOUT_MS })
+  const links = new Set<Link>()
+
+  /** An agent that shows what became of its connection, and lets the process end. */
+  function agent(connected: (outcome: Socket | Error) => void): Agent {
+    return new Agent({
+      connect: (options, callback) => {
+        // undici types this as void; it is the socket, and letting go of it now spares the wait for a black hole.
+        const socket: unknown = connector(options, (...outcome) => {
+          connected(outcome[0] ?? outcome[1])
+          callback(...outcome)
+        })
+        if (socket instanceof Socket) socket.unref()
+      },
+      // One request per connection: a kept one would be held by the next request again.
+      pipelining: 0,
+      headersTimeout: ANSWER_TIMEOUT_MS,
+      bodyTimeout: ANSWER_TIMEOUT_MS,
+      webSocket: { maxPayloadSize: PAYLOAD_BYTES_MAX },
+    })
+  }
+
+  const polls = agent(() => undefined)
+
+  return {
+    open(events) {
+      let why: Loss = 'unreachable'
+      let socket: Socket | null = null
+      let isOver = false
+      const dispatcher = agent(outcome => {
+        if (outcome instanceof Error) {
+          why = isUntrusted(outcome) ? 'untrusted' : 'unreachable'
+          return
+        }
+        why = 'refused'
+        socket = outcome
+      })
+      const websocket = new WebSocket(`${base}/stream`, { protocols: [PROTOCOL], headers, dispatcher })
+      const link: Link = {
+        send: text => websocket.send(text),
+        drop: () => {
+          if (isOver) return
+          end()
+          websocket.close()
+          // The close frame goes out, its answer is not waited for: a dead peer never gives one.
+          socket?.destroySoon()
+        },
+        bytesRead: () => socket?.bytesRead ?? 0,
+      }
+      function end(): void {
+        isOver = true
+        links.delete(link)
+        // The connection has left the agent by its upgrade; what is still connecting goes with it.
+        void dispatcher.destroy().catch(() => undefined)
+      }
+      websocket.addEventListener('open', () => {
+        why = 'closed'
+        if (!isOver) events.opened()
+      })
+      websocket.addEventListener('message', event => {
+        // Binary is not of this protocol: handed on as what cannot be read.
+        if (!isOver) events.message(typeof event.data === 'string' ? event.data : '')
+      })
+      // Says nothing that `close` does not, but without a listener it would be reported as uncaught.
+      websocket.addEventListener('error', () => undefined)
+      websocket.addEventListener('close', () => {
+        if (isOver) return
+        end()
+        events.lost(why)
+      })
+      links.add(link)
+      return link
+    },
+
+    async poll(held, signal) {
+      const condition = held.epoch === '' ? {} : { 'if-none-match': `"${held.epoch}.${held.revision}"` }
+      try {
+        const answer = await request(`${base}/ruleset`, {
+          dispatcher: polls,
+          headers: { ...headers, ...condition, accept: 'application/json' },
+          signal: AbortSignal.any([signal, AbortSignal.timeout(TRANSFER_TIMEOUT_MS)]),
+        })
+        if (answer.statusCode !== 200) {
+          await answer.body.dump()
+          if (answer.statusCode === 304) return { kind: 'unchanged' }
+          if (answer.statusCode === 401 || answer.statusCode === 403) return { kind: 'refused' }
+          return { kind: 'failed', problem: `the server answered ${answer.statusCode}` }
+        }
+        const chunks: Buffer[] = []
+        let bytes = 0
+        for await (const chunk of answer.body as AsyncIterable<Buffer>) {
+          bytes += chunk.length
+          // Leaving the loop closes the connection.
+          if (bytes > PAYLOAD_BYTES_MAX) return { kind: 'failed', problem: `the answer is larger than ${PAYLOAD_BYTES_MAX} bytes` }
+          chunks.push(chunk)
+        }
+        const whole: unknown = JSON.parse(Buffer.concat(chunks).toString('utf8'))
+        return isWhole(whole) ? { kind: 'whole', whole } : { kind: 'failed', problem: 'the answer is no ruleset' }
+      } catch (error) {
+        if (isUntrusted(error)) return { kind: 'untrusted' }
+        return { kind: 'failed', problem: error instanceof Error ? error.message : String(error) }
+      }
+    },
+
+    async report(body, signal) {
+      try {
+        const answer = await request(`${base}/telemetry`, {
+          method: 'POST',
+          dispatcher: polls,
+          headers: { ...headers, 'content-type': 'application/json' },
+          body,
+          signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]),
+        })
+        await answer.body.dump()
+        return answer.statusCode >= 200 && answer.statusCode < 300
+      } catch {
+        return false
+      }
+    },
+
+    close() {
+      for (const link of links) link.drop()
+      void polls.destroy().catch(() => undefined)
+    },
+  }
+}
+
+/** Whether a connection failed for the certificate or for speaking TLS to what does not: waiting a second will not help. */
+function isUntrusted(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  const code = 'code' in error ? String(error.code) : ''
+  return /CERT|^UNABLE_TO_|^ERR_TLS|^ERR_SSL|^EPROTO|^INVALID_CA|^HOSTNAME_MISMATCH/.test(code) || isUntrusted(error.cause)
+}

@@ -1,0 +1,163 @@
+/** Every type a user of the SDK can see. Without imports, so that the package's declarations need no other package. */
+
+/** Any JSON value. */
+export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json }
+
+/** Who or what is asking: `targetingKey` plus any JSON attributes. What rules look at is decided by the flag. */
+export interface Context {
+  readonly targetingKey?: string
+  readonly [attribute: string]: Json | undefined
+}
+
+/** Why a value came out. */
+export type Reason = 'KILLED' | 'OFF' | 'PREREQUISITE_FAILED' | 'TARGET_MATCH' | 'RULE_MATCH' | 'FALLTHROUGH' | 'ERROR'
+
+/** What an `ERROR` was. `NOT_READY`: no ruleset has arrived yet. */
+export type EvaluationError = 'FLAG_NOT_FOUND' | 'TYPE_MISMATCH' | 'MALFORMED_FLAG' | 'PREREQUISITE_CYCLE' | 'NOT_READY'
+
+/** One clause that was looked at; those after the first that did not match are not. */
+export interface ClauseStep {
+  readonly attribute?: string
+  readonly op: string
+  /** At most the first 20. */
+  readonly values: readonly Json[]
+  readonly negate?: true
+  /** What the context has there; absent when it is missing. */
+  readonly value?: Json
+  readonly matched: boolean
+  /** Why, where that is not plain: an unknown operator, a missing attribute, what a segment said. */
+  readonly note?: string
+}
+
+/** One thing that was looked at, in order. */
+export interface Step {
+  readonly step: 'kill' | 'enabled' | 'prerequisite' | 'target' | 'rule' | 'fallthrough' | 'rollout' | 'error'
+  /** Whether it decided (for `enabled`: whether it is; for `prerequisite`: whether it is met). */
+  readonly matched: boolean
+  /** A sentence for people. */
+  readonly text: string
+  /** Of the kill or rule, or the key of the prerequisite. */
+  readonly id?: string
+  readonly variation?: string | null
+  readonly clauses?: readonly ClauseStep[]
+  /** For a rollout: 0 to 99,999; null when the context has nothing to bucket by. */
+  readonly bucket?: number | null
+  /** For a prerequisite: its own steps. */
+  readonly steps?: readonly Step[]
+}
+
+/** A value and how it came about. */
+export interface Explanation<T = Json | undefined> {
+  /** What `value` would have answered. */
+  readonly value: T
+  /** The variation's key, null when the default was taken. */
+  readonly variation: string | null
+  readonly reason: Reason
+  readonly error?: EvaluationError
+  /** What was wrong and what to do, for people. */
+  readonly message?: string
+  readonly ruleId?: string
+  readonly killId?: string
+  /** The prerequisite that failed. */
+  readonly prerequisite?: string
+  /** The context has no value for the attribute that the rollout buckets by. */
+  readonly unbucketed?: true
+  readonly flagVersion: number | null
+  /** The ruleset's revision. */
+  readonly revision: number
+  /** Whether the ruleset may be out of date: see `Status.stale`. */
+  readonly stale: boolean
+  readonly steps: readonly Step[]
+}
+
+/** How `connect` is told what to do. Only `url` and `key` are needed. */
+export interface Options {
+  /** Where the server is: `ws://`, `wss://`, `http://` or `https://`, with a path when it stands below one. */
+  readonly url: string
+  /** A server key. Without one (an unset variable) every value is its default, and the logger is told. */
+  readonly key: string | undefined
+  /** What this application is called, so that operators recognise it. Default: empty. */
+  readonly service?: string
+  /** What this one process is called. Default: random. */
+  readonly instance?: string
+  /**
+   * Where the last ruleset is kept for a start while the server is dark: a file, or an existing folder (then the name
+   * is ours). Holds the rules in the clear, readable by its owner only. Default: no file.
+   */
+  readonly cache?: string
+  /** Where the SDK says what happens to it. Default: errors as process warnings, the rest nowhere. */
+  readonly logger?: Logger
+  /** Milliseconds between two polls while there is no stream, at least 1,000. Default: 30,000. */
+  readonly pollIntervalMs?: number
+  /** Milliseconds that `ready` waits unless told otherwise. Default: 5,000. */
+  readonly readyTimeoutMs?: number
+}
+
+/** Any of pino, winston, console fits. A logger that throws is ignored. */
+export interface Logger {
+  debug?(message: string): void
+  info?(message: string): void
+  warn?(message: string): void
+  error?(message: string): void
+}
+
+/** What `ready` resolves to. */
+export interface Ready {
+  /** Whether there is a ruleset; without one every value is its default. */
+  readonly ok: boolean
+  /** Whether it may be out of date: it comes from the cache file and the server has not confirmed it. */
+  readonly stale: boolean
+  readonly revision: number
+}
+
+export interface Status {
+  /** The ruleset's revision, 0 for none. */
+  readonly revision: number
+  /** Names the life of the server's log, empty for none. */
+  readonly epoch: string
+  /** Whether the stream is up: changes arrive as they are made. */
+  readonly connected: boolean
+  /** Whether the ruleset may be out of date: the stream is down and the server did not answer the last poll either. */
+  readonly stale: boolean
+  /** Since when `connected` and `stale` are what they are, in milliseconds since 1970. */
+  readonly since: number
+}
+
+export interface Events {
+  /** After a ruleset was taken: the keys of flags that may now yield something else, those that depend on a changed flag or segment included. */
+  change: (flags: readonly string[]) => void
+  /** When `Status.stale` changes: true for the worse, false for the better. */
+  stale: (stale: boolean) => void
+  /** Once: there is a ruleset, confirmed by the server or, when that cannot be reached, from the cache file. */
+  ready: () => void
+}
+
+/** A connected client. One per process is enough; it may be shared freely. */
+export interface Sluice {
+  /**
+   * Wait until there is a ruleset, but no longer than `timeoutMs`. Never rejects: start either way.
+   * With a ruleset from the cache file it also ends at the first failure to reach the server.
+   */
+  ready(timeoutMs?: number): Promise<Ready>
+  /**
+   * The flag's value for this context. Synchronous, never throws. A flag that is missing, cannot be understood or is of
+   * another type than `fallback` yields `fallback`; a null or undefined one takes any type.
+   */
+  value(flag: string, context: Context, fallback: boolean): boolean
+  value(flag: string, context: Context, fallback: string): string
+  value(flag: string, context: Context, fallback: number): number
+  value(flag: string, context: Context, fallback?: null): Json | undefined
+  value<T extends Json>(flag: string, context: Context, fallback: T): T
+  boolean(flag: string, context: Context, fallback: boolean): boolean
+  string(flag: string, context: Context, fallback: string): string
+  number(flag: string, context: Context, fallback: number): number
+  /** An object or array. Its shape is the caller's to know: the server promises JSON, not `T`. */
+  object<T extends Json>(flag: string, context: Context, fallback: T): T
+  /** As `value`, with the reason and every step taken. Costs more, and is not counted as an evaluation. */
+  explain<T extends Json | undefined>(flag: string, context: Context, fallback: T): Explanation<T>
+  /** Listen. Answers the function that ends it. A listener that throws is contained and logged. */
+  on<E extends keyof Events>(event: E, listener: Events[E]): () => void
+  status(): Status
+  /** End: sends what is counted, writes the cache file, leaves no timer or socket. Takes at most about two seconds; values stay as they are. */
+  close(): Promise<void>
+}
