@@ -49,6 +49,7 @@ export const ERRORS = {
   DATA_LOCKED: { status: 500 },
   SQLITE_TOO_OLD: { status: 500 },
   LOG_DAMAGED: { status: 500 },
+  DATA_TOO_NEW: { status: 500 },
   ROUTE_WITHOUT_POLICY: { status: 500 },
   PORT_IN_USE: { status: 500 },
 } as const satisfies Record<string, { status: number }>

@@ -36,7 +36,9 @@ export interface State {
 }
 
 /** What a write wants to stand afterwards. `version` is the log's to set; `after: null` removes the document. */
-export type PlannedEdit = { [T in DocumentType]: { readonly type: T; readonly key: string; readonly after: DocumentOf[T] | null } }[DocumentType]
+export type PlannedEdit = {
+  [T in DocumentType]: { readonly type: T; readonly key: string; readonly after: DocumentOf[T] | null }
+}[DocumentType]
 
 export interface Write {
   readonly log: string

@@ -1,0 +1,183 @@
+/** Reading the log: entries, earlier states, the chain. Every entry that is read is checked against its hash. */
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { Change } from '../../schemas/change.ts'
+import { SluiceError } from '../../schemas/errors.ts'
+import type { RowsQuery, Storage } from '../storage/storage.ts'
+import type { ChangeRow } from '../storage/tables.ts'
+import { NO_HASH } from './canonical.ts'
+import { damaged } from './damage.ts'
+import { changeOf, type Entry } from './entry.ts'
+import { type DocumentMaps, emptyMaps, type Memory, putDocument, stateOf } from './memory.ts'
+import type { ChangesQuery, State, Verification } from './types.ts'
+
+/** Entries read at a time; between two helpings the event loop has its turn. */
+const ENTRIES_PER_TURN = 100
+
+/** Where history is read from: the database, and the entries that wait to be stored. */
+export interface Sources {
+  readonly storage: Storage
+  readonly memory: Memory
+  readonly waiting: readonly Entry[]
+}
+
+/** Error: `LOG_DAMAGED` for an entry that does not fit its hash. */
+export async function changes({ storage, memory, waiting }: Sources, query: ChangesQuery): Promise<readonly Change[]> {
+  const { afterRevision, toRevision, since, until, limit, order } = query
+  const touching: { type: string; key: string }[] = []
+  if (query.flag !== undefined) touching.push({ type: 'flag', key: query.flag })
+  if (query.segment !== undefined) touching.push({ type: 'segment', key: query.segment })
+  const rows: RowsQuery = { afterRevision, toRevision, since, until, limit, order, touching }
+  // Taken before the database is asked: an entry that is stored meanwhile would be missed otherwise, not seen twice.
+  const unstored = waiting.map(entry => entry.change).filter(change => fits(change, rows))
+  const stored = (await storage.changes(memory.log, rows)).map(row => read(memory.log, row))
+  const newest = stored.reduce((revision, change) => Math.max(revision, change.revision), 0)
+  const rest = unstored.filter(change => change.revision > newest)
+  const all = order === 'newest' ? [...rest.reverse(), ...stored] : [...stored, ...rest]
+  return all.slice(0, limit)
+}
+
+/** Errors: `CHANGE_NOT_FOUND`, `LOG_DAMAGED`. */
+export async function change(sources: Sources, revision: number): Promise<Change> {
+  const [found] = await changes(sources, { afterRevision: revision - 1, toRevision: revision, limit: 1, order: 'oldest' })
+  if (found !== undefined) return found
+  throw notFound(sources.memory, revision)
+}
+
+/**
+ * The documents as they stood: back from now, or forward from nothing, whichever is nearer. The chain is followed on
+ * the way, so that an entry that is missing or altered is noticed rather than left out.
+ * Errors: `CHANGE_NOT_FOUND`, `LOG_DAMAGED`.
+ */
+export async function stateAt(sources: Sources, revision: number): Promise<State> {
+  const { memory } = sources
+  if (revision < 0 || revision > memory.revision || !Number.isSafeInteger(revision)) throw notFound(memory, revision)
+  const now: State = { ...stateOf(memory), documents: copied(memory.documents) }
+  const documents =
+    revision < memory.revision / 2
+      ? await forward(sources, now, memory.hash, revision)
+      : await backward(sources, now, memory.hash, revision)
+  return { ...now, revision, documents }
+}
+
+/** Recompute the chain, and compare the index of documents with what the entries say. */
+export async function verify(sources: Sources): Promise<Verification> {
+  const { storage, memory } = sources
+  const { log, revision, hash } = memory
+  const waiting = sources.waiting.map(entry => entry.change)
+  const storedRevision = waiting[0] === undefined ? revision : waiting[0].revision - 1
+  let last = NO_HASH
+  let reached = 0
+  for (;;) {
+    const rows = await storage.changes(log, {
+      afterRevision: reached,
+      toRevision: storedRevision,
+      limit: ENTRIES_PER_TURN,
+      order: 'oldest',
+    })
+    if (rows.length === 0) break
+    const to = rows.at(-1)?.revision ?? reached
+    const index = new Map<number, string[]>()
+    for (const row of await storage.touched(log, reached, to))
+      index.set(row.revision, [...(index.get(row.revision) ?? []), `${row.type}/${row.key}`])
+    for (const row of rows) {
+      const found = changeOf(log, row)
+      const listed = index.get(row.revision)?.sort().join('\n')
+      const touched = found?.edits
+        .map(edit => `${edit.type}/${edit.key}`)
+        .sort()
+        .join('\n')
+      if (found === null || found.previousHash !== last || listed !== touched) return { log, revision, hash, brokenAt: row.revision }
+      last = found.hash
+      index.delete(row.revision)
+    }
+    const [stray] = index.keys()
+    if (stray !== undefined) return { log, revision, hash, brokenAt: stray }
+    reached = to
+    await nextTurn()
+  }
+  for (const entry of waiting) {
+    if (entry.previousHash !== last) return { log, revision, hash, brokenAt: entry.revision }
+    last = entry.hash
+  }
+  // The newest entries are gone: the chain ends before the log does.
+  return { log, revision, hash, brokenAt: last === hash ? null : Math.min(reached + 1, revision) }
+}
+
+async function backward(sources: Sources, now: State, hash: string, revision: number): Promise<DocumentMaps> {
+  const documents = now.documents as DocumentMaps
+  let expected = hash
+  let reached = now.revision
+  for (;;) {
+    const part = await changes(sources, { afterRevision: revision, toRevision: reached, limit: ENTRIES_PER_TURN, order: 'newest' })
+    for (const entry of part) {
+      if (entry.hash !== expected) throw broken(now.log, entry.revision)
+      for (const { type, key, before } of entry.edits) putDocument(documents, type, key, before)
+      expected = entry.previousHash
+      reached = entry.revision - 1
+    }
+    if (part.length < ENTRIES_PER_TURN) break
+    await nextTurn()
+  }
+  // The entry the state stands on must be the one that the walk arrived at.
+  const [below] = await changes(sources, { toRevision: revision, limit: 1, order: 'newest' })
+  if ((below?.hash ?? NO_HASH) !== expected) throw broken(now.log, revision)
+  return documents
+}
+
+async function forward(sources: Sources, now: State, hash: string, revision: number): Promise<DocumentMaps> {
+  const documents = emptyMaps()
+  let expected = NO_HASH
+  let reached = 0
+  for (;;) {
+    const part = await changes(sources, { afterRevision: reached, toRevision: revision, limit: ENTRIES_PER_TURN, order: 'oldest' })
+    for (const entry of part) {
+      if (entry.previousHash !== expected) throw broken(now.log, entry.revision)
+      for (const { type, key, after } of entry.edits) putDocument(documents, type, key, after)
+      expected = entry.hash
+      reached = entry.revision
+    }
+    if (part.length < ENTRIES_PER_TURN) break
+    await nextTurn()
+  }
+  const [above] = await changes(sources, { afterRevision: revision, toRevision: now.revision, limit: 1, order: 'oldest' })
+  if ((above?.previousHash ?? hash) !== expected) throw broken(now.log, revision)
+  return documents
+}
+
+function copied(documents: State['documents']): DocumentMaps {
+  return {
+    flag: new Map(documents.flag),
+    segment: new Map(documents.segment),
+    project: new Map(documents.project),
+    environment: new Map(documents.environment),
+    key: new Map(documents.key),
+  }
+}
+
+function read(log: string, row: ChangeRow): Change {
+  const found = changeOf(log, row)
+  if (found === null) throw damaged(`entry ${row.revision} of the log "${log}" does not fit its hash`)
+  return found
+}
+
+function broken(log: string, revision: number): SluiceError {
+  return damaged(`the entries of the log "${log}" around revision ${revision} do not follow one another`)
+}
+
+function notFound(memory: Memory, revision: number): SluiceError {
+  const range = memory.revision === 0 ? 'is empty' : `goes from 1 to ${memory.revision}`
+  return new SluiceError('CHANGE_NOT_FOUND', `There is no revision ${revision} in "${memory.log}": its log ${range}.`)
+}
+
+/** Whether an entry that is not stored yet belongs to the answer. */
+function fits(entry: Change, query: RowsQuery): boolean {
+  const at = Date.parse(entry.at)
+  const touching = query.touching ?? []
+  return (
+    (query.afterRevision === undefined || entry.revision > query.afterRevision) &&
+    (query.toRevision === undefined || entry.revision <= query.toRevision) &&
+    (query.since === undefined || at >= query.since) &&
+    (query.until === undefined || at <= query.until) &&
+    (touching.length === 0 || touching.some(({ type, key }) => entry.edits.some(edit => edit.type === type && edit.key === key)))
+  )
+}
