@@ -64,7 +64,8 @@ export function authorise(policy: Policy, access: Access | null, params: { proje
   const project = policy.scope === 'server' ? undefined : params.project
   const environment = policy.scope === 'environment' ? params.environment : undefined
   if (hasRole(access, policy.role, project, environment)) return
-  const where = policy.scope === 'server' ? 'the whole server' : environment === undefined ? `project "${project}"` : `"${project}/${environment}"`
+  const where =
+    policy.scope === 'server' ? 'the whole server' : environment === undefined ? `project "${project}"` : `"${project}/${environment}"`
   throw new SluiceError(
     'FORBIDDEN',
     access.kind === 'admin'

@@ -1,0 +1,42 @@
+/** The key check that runs before every handler: who calls, and may they. The body is read only afterwards. */
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { SluiceError } from '../../schemas/errors.ts'
+import { checkPolicy } from '../http/route.ts'
+import type { KeyRing } from '../services.ts'
+
+/**
+ * The key a request carries, or null: `Authorization: Bearer …`, else `X-API-Key: …`. Never one in the URL, which ends up in logs.
+ * Error: `KEY_INVALID` for another scheme of authorisation.
+ */
+export function keyOf(headers: Readonly<Record<string, string | string[] | undefined>>): string | null {
+  const authorization = headers.authorization
+  if (typeof authorization === 'string') {
+    const match = /^bearer +(\S+) *$/i.exec(authorization)
+    if (match?.[1] !== undefined) return match[1]
+    throw new SluiceError('KEY_INVALID', 'The header Authorization does not hold a key. Send it as "Authorization: Bearer slc_…".')
+  }
+  const own = headers['x-api-key']
+  return typeof own === 'string' && own !== '' ? own : null
+}
+
+/** Fills `request.access` and applies the route's policy. Before a valid key nothing else of a request is looked at. */
+export function addKeyCheck(app: FastifyInstance, keys: KeyRing): void {
+  app.decorateRequest('access', null)
+  app.addHook('onRequest', (request, _reply, done) => {
+    try {
+      checkKey(request, keys)
+      done()
+    } catch (error) {
+      done(error as Error)
+    }
+  })
+}
+
+function checkKey(request: FastifyRequest, keys: KeyRing): void {
+  const policy = request.routeOptions.config.policy
+  // Without a policy there is no route: the answer is the same 404 for everyone. A stale key must not hide /healthz.
+  if (policy === undefined || policy.allow === 'everyone') return
+  const token = keyOf(request.headers)
+  if (token !== null) request.access = keys.authenticate(token)
+  checkPolicy(request)
+}
