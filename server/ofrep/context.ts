@@ -60,12 +60,3 @@ export function contextProblem(context: unknown): ContextProblem | null {
 export function contextOf(body: { readonly context?: unknown }): Context {
   return (body.context ?? none) as Context
 }
-
-/** The same text for the same context, whatever the order its attributes were written in. */
-export function canonical(value: unknown): string {
-  if (typeof value !== 'object' || value === null) return JSON.stringify(value ?? null)
-  if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`
-  const members = value as Readonly<Record<string, unknown>>
-  const names = Object.keys(members).sort()
-  return `{${names.map(name => `${JSON.stringify(name)}:${canonical(members[name])}`).join(',')}}`
-}

@@ -3,7 +3,6 @@
  * the same evaluator as the SDK's, on the server's own copy of the ruleset. Server keys see every flag of their
  * environment, client keys those marked `clientVisible`.
  */
-import { createHash } from 'node:crypto'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { contextSchema } from '../../schemas/context.ts'
@@ -12,10 +11,11 @@ import { EVALUATE_BYTES_MAX } from '../../schemas/limits.ts'
 import { evaluate } from '../../sdk/evaluator/evaluate.ts'
 import { everyone, kinds } from '../access/policy.ts'
 import { rawRoute } from '../http/route.ts'
+import { hashOf } from '../log/canonical.ts'
 import { logOf, type State } from '../log/types.ts'
 import type { Services } from '../services.ts'
 import { answerOf, type Failure, FAILURE_STATUS, type FailureCode, notFound, type Success } from './answer.ts'
-import { canonical, contextOf, contextProblem } from './context.ts'
+import { contextOf, contextProblem } from './context.ts'
 
 const SINGLE = '/ofrep/v1/evaluate/flags/:flag'
 const BULK = '/ofrep/v1/evaluate/flags'
@@ -97,7 +97,7 @@ function bulk(services: Services, request: FastifyRequest, reply: FastifyReply):
   const context = contextOf(request.body as { context?: unknown })
 
   // The context is part of the tag: a client that changes its context and keeps its tag must not be told that nothing changed.
-  const tag = tagOf([caller.log, caller.state.epoch, String(caller.state.revision), caller.kind, canonical(context)])
+  const tag = `"${hashOf([caller.log, caller.state.epoch, caller.state.revision, caller.kind, context]).slice(0, 32)}"`
   reply.header('etag', tag)
   if (isKnown(request.headers['if-none-match'], tag)) return reply.code(304).send()
 
@@ -169,10 +169,6 @@ function unreadable(error: unknown, key: string | undefined): { status: number; 
   if (code !== 400 && code !== 413 && code !== 415) return null
   const errorCode: FailureCode = code === 400 ? 'PARSE_ERROR' : 'GENERAL'
   return { status: code, body: { ...(key === undefined ? {} : { key }), errorCode, errorDetails: error.message } }
-}
-
-function tagOf(parts: readonly string[]): string {
-  return `"${createHash('sha256').update(parts.join('\n')).digest('base64url').slice(0, 27)}"`
 }
 
 /** Whether the list of an `If-None-Match` header names the tag. `*` does not: who names no tag holds no answer. */
