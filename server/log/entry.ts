@@ -54,11 +54,24 @@ export function planned(memory: Memory, write: Write, at: string): Entry | null 
   })
 }
 
+/**
+ * The same edits on a log that has moved on meanwhile: what shall stand is kept, what stood is what stands now.
+ * Null when nothing would change.
+ */
+export function replannedOn(memory: Memory, change: Change): Entry | null {
+  const edits = change.edits.flatMap(({ type, key, after }) => {
+    const before = (memory.documents[type] as ReadonlyMap<string, Versioned>).get(key) ?? null
+    return editOf(type, key, before, after as Versioned | null) ?? []
+  })
+  return edits.length === 0 ? null : entryOf(memory, { ...change, edits })
+}
+
 /** The entry that brings these edits, after the log's newest one. */
 export function entryOf(memory: Memory, content: Omit<Change, 'revision' | 'hash' | 'previousHash'>): Entry {
   const revision = memory.revision + 1
   if (!Number.isSafeInteger(revision)) throw new Error(`The log ${memory.log} has run out of revisions.`)
-  const rest = { revision, ...content, previousHash: memory.hash }
+  const { at, actor, action, comment, edits, reverts } = content
+  const rest = { revision, at, actor, action, comment, edits, reverts, previousHash: memory.hash }
   return entryFrom(memory, deepFrozen({ ...rest, hash: changeHash(memory.log, rest) }))
 }
 

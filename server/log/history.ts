@@ -59,6 +59,12 @@ export async function stateAt(sources: Sources, revision: number): Promise<State
   return { ...now, revision, documents }
 }
 
+/** The newest revision at a moment (ms since 1970); 0 before the first. */
+export async function revisionAt({ storage, memory, waiting }: Sources, at: number): Promise<number> {
+  const newest = waiting.findLast(entry => Date.parse(entry.change.at) <= at)
+  return newest?.change.revision ?? storage.revisionAt(memory.log, at)
+}
+
 /** Recompute the chain, and compare the index of documents with what the entries say. */
 export async function verify(sources: Sources): Promise<Verification> {
   const { storage, memory } = sources

@@ -6,14 +6,21 @@ import { randomUUID } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import type { FastifyBaseLogger } from 'fastify'
 import { SluiceError } from '../../schemas/errors.ts'
-import { type Clock, moment } from '../clock.ts'
+import { type Clock, moment, type Timer } from '../clock.ts'
 import { openSqlite } from '../storage/sqlite.ts'
 import { openStorage, type Storage } from '../storage/storage.ts'
 import { appendOf, type Entry, planned } from './entry.ts'
-import { change, changes, type Sources, stateAt, verify } from './history.ts'
-import { apply, emptyMemory, type Memory, stateOf } from './memory.ts'
+import { type Head, HeadFile, readHeads } from './head.ts'
+import { change, changes, revisionAt, type Sources, stateAt, verify } from './history.ts'
+import { Journal } from './journal.ts'
+import { emptyMemory, type Memory, stateOf } from './memory.ts'
 import { loadLogs } from './open.ts'
-import type { ChangeLog, Commit, Published, State, Write } from './types.ts'
+import { holdAgainstHeads, replay, takeOver } from './recover.ts'
+import type { ChangeLog, Commit, LogStatus, Published, State, Write } from './types.ts'
+
+/** When storage fails it is tried again after this long, then after twice as long, up to the longest. */
+const RETRY_FIRST_MS = 1_000
+const RETRY_MAX_MS = 30_000
 
 export type Logger = Pick<FastifyBaseLogger, 'info' | 'warn' | 'error'>
 
@@ -35,7 +42,10 @@ export async function openLog(options: LogOptions): Promise<ChangeLog> {
   const storage = await (options.openStorage ?? openDatabase)(options.data)
   try {
     const logs = await loadLogs(storage)
-    return new OpenLog(options, storage, logs)
+    await holdAgainstHeads(storage, logs, await readHeads(options.data), options.logger)
+    const log = new OpenLog(options, storage, logs)
+    await log.recover()
+    return log
   } catch (error) {
     await storage.close()
     throw error
@@ -61,15 +71,41 @@ function makeFolder(folder: string): void {
 class OpenLog implements ChangeLog {
   readonly #options: LogOptions
   readonly #storage: Storage
+  /** What is true for everybody who asks, the entries that wait to be stored included. */
   readonly #logs: Map<string, Memory>
+  /** Where each log stands in the database, as the head file says it. */
+  readonly #stored = new Map<string, Head>()
+  readonly #headFile: HeadFile
+  readonly #journal: Journal
+  /** Commits that are published but not stored, oldest first. */
+  readonly #waiting: (readonly Entry[])[] = []
   readonly #listeners = new Set<(published: Published) => void>()
   #turn: Promise<unknown> = Promise.resolve()
+  #problem: SluiceError | null = null
+  #retry: { timer: Timer; afterMs: number } | null = null
   #closed = false
 
   constructor(options: LogOptions, storage: Storage, logs: Map<string, Memory>) {
     this.#options = options
     this.#storage = storage
     this.#logs = logs
+    this.#headFile = new HeadFile(options.data, this.#stored, options.logger)
+    this.#journal = new Journal(options.data, options.logger)
+    for (const { log, epoch, revision, hash } of logs.values()) this.#stored.set(log, { epoch, revision, hash })
+  }
+
+  /** Commit what a former process had to leave in the journal; what still cannot be stored waits on. */
+  async recover(): Promise<void> {
+    const commits = await this.#journal.read()
+    for (const commit of commits) {
+      const entries = await replay(this.#storage, this.#logs, commit, this.#options.logger)
+      if (entries.length === 0) continue
+      takeOver(this.#logs, entries)
+      this.#waiting.push(entries)
+    }
+    if (commits.length > 0) await this.#storeWaiting()
+    await this.#journal.keepBallast()
+    await this.#headFile.save()
   }
 
   state(log: string): State {
@@ -86,8 +122,12 @@ class OpenLog implements ChangeLog {
     return commit
   }
 
-  commitAll(writes: readonly Write[]): Promise<readonly Commit[]> {
-    return this.#inTurn(() => this.#write(writes))
+  async commitAll(writes: readonly Write[]): Promise<readonly Commit[]> {
+    if (new Set(writes.map(write => write.log)).size < writes.length) throw new Error('At most one write per log.')
+    const { commits, isStored } = await this.#inTurn(() => this.#write(writes))
+    // Outside the turn: the next write need not wait for it, and several share one.
+    if (isStored) await this.#headFile.save()
+    return commits
   }
 
   subscribe(listener: (published: Published) => void): () => void {
@@ -95,38 +135,159 @@ class OpenLog implements ChangeLog {
     return () => void this.#listeners.delete(listener)
   }
 
-  changes: ChangeLog['changes'] = (log, query) => changes(this.#sources(log), query)
-  change: ChangeLog['change'] = (log, revision) => change(this.#sources(log), revision)
-  stateAt: ChangeLog['stateAt'] = (log, revision) => stateAt(this.#sources(log), revision)
-  verify: ChangeLog['verify'] = log => verify(this.#sources(log))
-  revisionAt: ChangeLog['revisionAt'] = (log, at) => this.#storage.revisionAt(log, at)
-  status: ChangeLog['status'] = () => ({ healthy: true, problem: null, volatile: 0 })
+  // Asynchronous even where they fail at once, as the interface says.
+  changes: ChangeLog['changes'] = async (log, query) => changes(this.#sources(log), query)
+  change: ChangeLog['change'] = async (log, revision) => change(this.#sources(log), revision)
+  stateAt: ChangeLog['stateAt'] = async (log, revision) => stateAt(this.#sources(log), revision)
+  revisionAt: ChangeLog['revisionAt'] = async (log, at) => revisionAt(this.#sources(log), at)
+  verify: ChangeLog['verify'] = async log => verify(this.#sources(log))
+
+  status(): LogStatus {
+    const volatile = this.#waiting.reduce((count, entries) => count + entries.length, 0)
+    return { healthy: this.#problem === null, problem: this.#problem?.message ?? null, volatile }
+  }
 
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
     await this.#turn
+    this.#retry?.timer.cancel()
+    this.#retry = null
+    if (this.#waiting.length > 0) await this.#storeWaiting()
+    await this.#headFile.save()
     await this.#storage.close()
   }
 
-  async #write(writes: readonly Write[]): Promise<readonly Commit[]> {
+  async #write(writes: readonly Write[]): Promise<{ commits: readonly Commit[]; isStored: boolean }> {
     const at = moment(this.#options.clock.now())
     const plans = writes.map(write => ({ log: write.log, entry: planned(this.#memory(write.log), write, at) }))
     const entries = plans.flatMap(({ entry }) => entry ?? [])
-    const isDry = writes.some(write => write.dryRun === true)
-    if (!isDry && entries.length > 0) {
-      await this.#storage.append(entries.map(appendOf))
-      this.#takeOver(entries)
-      this.#publish(entries, false)
+    const isWritten = entries.length > 0 && !writes.some(write => write.dryRun === true)
+    const failure = isWritten ? await this.#store(entries) : null
+    if (failure !== null) {
+      if (!writes.every(write => write.evenIfStorageFails === true)) throw this.#refusal(failure)
+      await this.#keepWaiting(entries, failure)
     }
-    return plans.map(({ log, entry }) => ({ log, revision: this.#memory(log).revision, change: entry?.change ?? null, volatile: false }))
+    if (isWritten) {
+      takeOver(this.#logs, entries)
+      this.#publish(entries, failure !== null)
+    }
+    const commits = plans.map(({ log, entry }) => ({
+      log,
+      revision: this.#memory(log).revision,
+      change: entry?.change ?? null,
+      volatile: isWritten && entry !== null ? failure !== null : entry === null && this.#waits(log),
+    }))
+    return { commits, isStored: isWritten && failure === null }
   }
 
-  #takeOver(entries: readonly Entry[]): void {
-    for (const entry of entries) {
-      apply(this.#memory(entry.log), entry)
-      this.#memory(entry.log).stored = true
+  /** Store entries, those that wait first; answers why not, when it cannot. */
+  async #store(entries: readonly Entry[]): Promise<SluiceError | null> {
+    if (this.#waiting.length > 0) {
+      const failure = await this.#storeWaiting()
+      if (failure !== null) return failure
     }
+    return this.#append(entries)
+  }
+
+  async #storeWaiting(): Promise<SluiceError | null> {
+    const { logger } = this.#options
+    for (let entries = this.#waiting[0]; entries !== undefined; entries = this.#waiting[0]) {
+      const failure = await this.#append(entries)
+      if (failure !== null) return failure
+      this.#waiting.shift()
+      for (const { log, change } of entries)
+        logger.info({ log, revision: change.revision }, 'A change from the journal is now in the database')
+    }
+    try {
+      await this.#journal.clear()
+    } catch (error) {
+      logger.warn({ err: error }, 'The journal cannot be removed. All of it is in the database, and the next start sees that')
+    }
+    await this.#journal.keepBallast()
+    await this.#headFile.save()
+    return null
+  }
+
+  async #append(entries: readonly Entry[]): Promise<SluiceError | null> {
+    try {
+      await this.#storage.append(entries.map(appendOf))
+    } catch (error) {
+      this.#failed(error)
+      return this.#problem
+    }
+    for (const { log, epoch, change } of entries) this.#stored.set(log, { epoch, revision: change.revision, hash: change.hash })
+    this.#recovered()
+    return null
+  }
+
+  /** In the journal, so that it outlives the process; published even if that fails, because a kill must arrive. */
+  async #keepWaiting(entries: readonly Entry[], failure: SluiceError): Promise<void> {
+    const { logger } = this.#options
+    const named = entries.map(({ log, change }) => `${log} ${change.revision}`)
+    try {
+      await this.#journal.append(entries.map(({ log, epoch, change }) => ({ log, epoch, change })))
+      logger.error(
+        { err: failure, changes: named },
+        'A kill could not be stored. It is published and in the journal, and is stored when the database can be written again',
+      )
+    } catch (error) {
+      logger.error(
+        { err: error, changes: named },
+        'A kill could neither be stored nor journalled. It is published, but only this process knows it: do not restart before the disk is well',
+      )
+    }
+    this.#waiting.push(entries)
+  }
+
+  #failed(error: unknown): void {
+    this.#problem =
+      error instanceof SluiceError && (error.code === 'STORAGE_FULL' || error.code === 'STORAGE_UNAVAILABLE')
+        ? error
+        : new SluiceError('STORAGE_UNAVAILABLE', error instanceof Error ? error.message : String(error), { cause: error })
+    this.#retry ??= this.#retryAfter(RETRY_FIRST_MS)
+  }
+
+  #recovered(): void {
+    if (this.#problem !== null) this.#options.logger.info({}, 'The log can be written again')
+    this.#problem = null
+    this.#retry?.timer.cancel()
+    this.#retry = null
+  }
+
+  #retryAfter(afterMs: number): { timer: Timer; afterMs: number } {
+    const timer = this.#options.clock.after(afterMs, () => {
+      if (this.#closed) return
+      void this.#inTurn(() => this.#tryAgain(afterMs))
+    })
+    return { timer, afterMs }
+  }
+
+  async #tryAgain(afterMs: number): Promise<void> {
+    if (this.#problem === null) return
+    if (this.#waiting.length > 0) {
+      await this.#storeWaiting()
+    } else {
+      try {
+        await this.#storage.probe()
+        this.#recovered()
+      } catch (error) {
+        this.#failed(error)
+      }
+    }
+    if (this.#problem !== null) this.#retry = this.#retryAfter(Math.min(afterMs * 2, RETRY_MAX_MS))
+  }
+
+  /** What a person is told whose change was not taken. */
+  #refusal(failure: SluiceError): SluiceError {
+    const { volatile } = this.status()
+    const waiting =
+      volatile === 0 ? '' : ` ${volatile} ${volatile === 1 ? 'kill is' : 'kills are'} published and waiting to be stored first.`
+    return new SluiceError(
+      failure.code,
+      `The change was not stored: ${failure.message}${waiting} Flags are read and streamed as before, and kills still work. Send the change again when this is mended.`,
+      { cause: failure },
+    )
   }
 
   #publish(entries: readonly Entry[], volatile: boolean): void {
@@ -150,8 +311,12 @@ class OpenLog implements ChangeLog {
     return memory
   }
 
+  #waits(log: string): boolean {
+    return this.#waiting.some(entries => entries.some(entry => entry.log === log))
+  }
+
   #sources(log: string): Sources {
-    return { storage: this.#storage, memory: this.#memory(log), waiting: [] }
+    return { storage: this.#storage, memory: this.#memory(log), waiting: this.#waiting.flat().filter(entry => entry.log === log) }
   }
 
   /** One after the other, in the order of the calls; a failed one does not hold up the next. */
