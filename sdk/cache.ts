@@ -68,8 +68,8 @@ function load(file: string, source: string, id: string, key: string): ReturnType
     return ignored('it is not JSON')
   }
   const head = content as Readonly<Record<string, unknown>>
-  if (head['format'] !== FORMAT) return ignored(`its format is ${String(head['format'])}, expected ${FORMAT}`)
-  if (head['source'] !== source || head['key'] !== id) return ignored('it belongs to another server or key')
+  if (head.format !== FORMAT) return ignored(`its format is ${String(head.format)}, expected ${FORMAT}`)
+  if (head.source !== source || head.key !== id) return ignored('it belongs to another server or key')
   if (!isWhole(content)) return ignored('it holds no ruleset')
   const { epoch, revision, flags, segments } = content
   return { whole: { epoch, revision, flags, segments } }

@@ -33,9 +33,9 @@ const NO_CONTEXT: Context = {}
 /** The world outside: given by `connect`, and by tests. */
 export interface Surroundings {
   readonly clock: Clock
-  /** A number in [0, 1). */
-  random(): number
-  transport(base: string, key: string): Transport
+  /** Answers a number in [0, 1). */
+  readonly random: () => number
+  readonly transport: (base: string, key: string) => Transport
 }
 
 /** Start a client. Never throws. */

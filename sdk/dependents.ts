@@ -67,11 +67,11 @@ function referencesOf(document: object): References {
 
 /** Reads a document that may be damaged: what is not as expected names nothing. */
 function readReferences(document: Readonly<Record<string, unknown>>): References {
-  const flags = items(document['prerequisites']).map(prerequisite => prerequisite['flag'])
-  const segments = [...items(document['kills']), ...items(document['rules'])]
-    .flatMap(rule => items(rule['clauses']))
-    .filter(clause => clause['op'] === 'segment')
-    .flatMap(clause => (Array.isArray(clause['values']) ? (clause['values'] as unknown[]) : []))
+  const flags = items(document.prerequisites).map(prerequisite => prerequisite.flag)
+  const segments = [...items(document.kills), ...items(document.rules)]
+    .flatMap(rule => items(rule.clauses))
+    .filter(clause => clause.op === 'segment')
+    .flatMap(clause => (Array.isArray(clause.values) ? (clause.values as unknown[]) : []))
   return { flags: flags.filter(isText), segments: segments.filter(isText) }
 }
 

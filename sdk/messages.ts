@@ -42,24 +42,24 @@ export function parseMessage(text: string): Downstream | null {
   } catch {
     return null
   }
-  if (!isObject(message) || typeof message['type'] !== 'string') return null
-  switch (message['type']) {
+  if (!isObject(message) || typeof message.type !== 'string') return null
+  switch (message.type) {
     case 'current':
     case 'beat':
       return isPlace(message) ? (message as unknown as Downstream) : null
     case 'changes':
     case 'change':
       return isPlace(message) &&
-        isRevision(message['from']) &&
+        isRevision(message.from) &&
         isDocuments(message) &&
-        isKeys(message['removedFlags']) &&
-        isKeys(message['removedSegments'])
+        isKeys(message.removedFlags) &&
+        isKeys(message.removedSegments)
         ? (message as unknown as Downstream)
         : null
     case 'ruleset':
       return isWhole(message) ? (message as unknown as Downstream) : null
     case 'drain':
-      return isDuration(message['afterMs']) && isDuration(message['spreadMs']) ? (message as unknown as Downstream) : null
+      return isDuration(message.afterMs) && isDuration(message.spreadMs) ? (message as unknown as Downstream) : null
     default:
       return { type: 'unknown' }
   }
@@ -71,15 +71,15 @@ export function isWhole(value: unknown): value is Whole {
 }
 
 function isPlace(message: Record<string, unknown>): boolean {
-  return typeof message['epoch'] === 'string' && isRevision(message['revision'])
+  return typeof message.epoch === 'string' && isRevision(message.revision)
 }
 
 function isDocuments(message: Record<string, unknown>): boolean {
-  return isKeyed(message['flags']) && isKeyed(message['segments'])
+  return isKeyed(message.flags) && isKeyed(message.segments)
 }
 
 function isKeyed(list: unknown): boolean {
-  return Array.isArray(list) && list.every(item => isObject(item) && typeof item['key'] === 'string')
+  return Array.isArray(list) && list.every(item => isObject(item) && typeof item.key === 'string')
 }
 
 function isKeys(list: unknown): boolean {
