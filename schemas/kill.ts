@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { clausesSchema } from './clause.ts'
 import { keySchema, momentSchema, nameSchema, textSchema } from './key.ts'
+import { FLAGS_MAX } from './limits.ts'
 
 export const killSchema = z
   .strictObject({
@@ -29,3 +30,10 @@ export const killRequestSchema = z
   })
   .meta({ id: 'KillRequest' })
 export type KillRequest = z.infer<typeof killRequestSchema>
+
+/** Many flags in one commit: those with a tag, or those listed. Exactly one of the two. */
+export const killManySchema = killRequestSchema
+  .extend({ tag: nameSchema.optional(), flags: z.array(keySchema).min(1).max(FLAGS_MAX).optional() })
+  .refine(request => (request.tag === undefined) !== (request.flags === undefined), 'must name either a tag or flags, and not both')
+  .meta({ id: 'KillMany' })
+export type KillMany = z.infer<typeof killManySchema>

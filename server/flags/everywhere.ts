@@ -1,19 +1,14 @@
 /** Writes that touch a flag in every environment of its project: one transaction, all or nothing. */
 import type { Action } from '../../schemas/change.ts'
 import type { Environment } from '../../schemas/project.ts'
-import { SluiceError } from '../../schemas/errors.ts'
+import { environmentsOf, findProject } from '../environments/find.ts'
 import type { WriteFields } from '../http/write.ts'
-import { type Commit, logOf, type PlannedEdit, SERVER_LOG, type State } from '../log/types.ts'
+import { type Commit, logOf, type PlannedEdit, type State } from '../log/types.ts'
 import type { Services } from '../services.ts'
 
 /** The environments of a project in the order they were made. Error: `PROJECT_NOT_FOUND`. */
-export function environmentsOf(services: Pick<Services, 'log'>, project: string): Environment[] {
-  const { documents } = services.log.state(SERVER_LOG)
-  if (!documents.project.has(project)) {
-    const known = [...documents.project.keys()].sort().join(', ')
-    throw new SluiceError('PROJECT_NOT_FOUND', `No project "${project}". Known are: ${known === '' ? 'none' : known}.`)
-  }
-  return [...documents.environment.values()].filter(environment => environment.project === project)
+export function projectEnvironments(services: Pick<Services, 'log'>, project: string): Environment[] {
+  return environmentsOf(services, findProject(services, project).key)
 }
 
 export interface Everywhere {
