@@ -12,5 +12,53 @@ import { WEIGHT_TOTAL } from '../../schemas/limits.ts'
  */
 export function bucketOf(key: string, seed: number): number {
   // A 32-bit hash × 100,000 stays below 2^53, so double arithmetic is exact here.
-  return Math.floor((murmur.v3(key, seed) * WEIGHT_TOTAL) / 2 ** 32)
+  return Math.floor((hashOf(key, seed) * WEIGHT_TOTAL) / 2 ** 32)
+}
+
+/**
+ * What a context is bucketed by, as text: strings as they are, integers as decimal digits. Anything else, the empty
+ * string and an integer that a JSON number no longer tells from its neighbours is no value: null.
+ */
+export function bucketKeyOf(value: unknown): string | null {
+  if (typeof value === 'string') return value === '' ? null : value
+  return typeof value === 'number' && Number.isSafeInteger(value) ? String(value) : null
+}
+
+/**
+ * The package encodes every key to a byte array first, which is most of its time. Keys are almost always ASCII, whose
+ * UTF-8 bytes are the character codes: those are hashed as they stand, the others by the package. A property test
+ * holds the two equal.
+ */
+function hashOf(key: string, seed: number): number {
+  const length = key.length
+  const blocksEnd = length & ~3
+  let hash = seed | 0
+  let all = 0
+  for (let i = 0; i < blocksEnd; i += 4) {
+    const a = key.charCodeAt(i)
+    const b = key.charCodeAt(i + 1)
+    const c = key.charCodeAt(i + 2)
+    const d = key.charCodeAt(i + 3)
+    all |= a | b | c | d
+    hash ^= scrambled(a | (b << 8) | (c << 16) | (d << 24))
+    hash = (hash << 13) | (hash >>> 19)
+    hash = (Math.imul(hash, 5) + 0xe654_6b64) | 0
+  }
+  let rest = 0
+  for (let i = length - 1; i >= blocksEnd; i--) {
+    const code = key.charCodeAt(i)
+    all |= code
+    rest = (rest << 8) | code
+  }
+  if (all > 0x7f) return murmur.v3(key, seed)
+  if (length !== blocksEnd) hash ^= scrambled(rest)
+  hash ^= length
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85eb_ca6b)
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2_ae35)
+  return (hash ^ (hash >>> 16)) >>> 0
+}
+
+function scrambled(block: number): number {
+  const mixed = Math.imul(block, 0xcc9e_2d51)
+  return Math.imul((mixed << 15) | (mixed >>> 17), 0x1b87_3593)
 }

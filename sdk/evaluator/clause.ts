@@ -1,0 +1,74 @@
+/** Prepares clauses and the lists of targets and segments. */
+import type { Clause } from '../../schemas/clause.ts'
+import { type Attribute, attributeOf, TARGETING_KEY } from './attribute.ts'
+import { type Fields, fieldsOf, listOf, Malformed, textOf } from './document.ts'
+import { isOperator, knowsIgnoreCase, operandsOf } from './operators.ts'
+import type { Link, PreparedClause, PreparedList, PreparedSegment } from './prepared.ts'
+
+/** What preparing one flag or segment gathers on the way. */
+export interface Gathered {
+  /** One per name, so that all clauses of a document share what was read. */
+  readonly attributes: Map<string, Attribute>
+  readonly unknownOperators: Set<string>
+  /** Keys of the segments that are named. */
+  readonly segments: Set<string>
+  segmentLink(key: string): Link<PreparedSegment>
+}
+
+export function prepareClauses(value: unknown, path: string, gathered: Gathered): PreparedClause[] {
+  return listOf(value, path).map((item, i) => prepareClause(item, `${path}[${i}]`, gathered))
+}
+
+function prepareClause(value: unknown, path: string, gathered: Gathered): PreparedClause {
+  const fields = fieldsOf(value, path)
+  const op = textOf(fields.op, `${path}.op`)
+  const source = value as Clause
+  const negate = fields.negate === true
+  if (!isOperator(op)) {
+    // A newer server may know it. The clause does not match, negated or not, and is reported upstream.
+    gathered.unknownOperators.add(op)
+    return { source, attribute: null, test: never, exists: null, segments: null, negate: false }
+  }
+  const values = listOf(fields.values, `${path}.values`)
+  const { test, problems } = operandsOf(op, values, fields.ignoreCase === true && knowsIgnoreCase(op))
+  const problem = problems[0]
+  if (problem !== undefined) throw new Malformed(`${path}.${problem.path}`, problem.message)
+  if (op === 'segment')
+    return { source, attribute: null, test, exists: null, segments: links(values as readonly string[], gathered), negate }
+  const attribute = requiredAttribute(fields, path, gathered)
+  return { source, attribute, test, exists: op === 'exists' ? values[0] === true : null, segments: null, negate }
+}
+
+/** A target's or segment's list: works like `in`, on the targeting key unless an attribute is named. */
+export function prepareList(fields: Fields, path: string, gathered: Gathered): PreparedList {
+  const { test: _, problems } = operandsOf('in', listOf(fields.values, `${path}.values`), false)
+  const problem = problems[0]
+  if (problem !== undefined) throw new Malformed(`${path}.${problem.path}`, problem.message)
+  return { attribute: prepareAttribute(fields.attribute, `${path}.attribute`, gathered), values: new Set(listOf(fields.values, path)) }
+}
+
+/** @param name the targeting key when it is left out */
+export function prepareAttribute(name: unknown, path: string, gathered: Gathered): Attribute {
+  const text = name === undefined || name === null ? TARGETING_KEY : textOf(name, path)
+  const known = gathered.attributes.get(text)
+  if (known !== undefined) return known
+  const attribute = attributeOf(text)
+  if (attribute === null) throw new Malformed(path, `"${text}" is not a JSON Pointer`)
+  gathered.attributes.set(text, attribute)
+  return attribute
+}
+
+function requiredAttribute(fields: Fields, path: string, gathered: Gathered): Attribute {
+  return prepareAttribute(textOf(fields.attribute, `${path}.attribute`), `${path}.attribute`, gathered)
+}
+
+function links(keys: readonly string[], gathered: Gathered): Link<PreparedSegment>[] {
+  return keys.map(key => {
+    gathered.segments.add(key)
+    return gathered.segmentLink(key)
+  })
+}
+
+function never(): boolean {
+  return false
+}

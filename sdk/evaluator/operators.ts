@@ -1,0 +1,243 @@
+/**
+ * The operators of a clause: how each reads its operands and how it tests a value. One reader for both uses: the server
+ * refuses what has problems here when it is written, and an evaluator meets it as a malformed flag.
+ */
+import { RE2JS } from 're2js'
+import { PATTERN_LENGTH_MAX, PATTERN_SUBJECT_MAX } from '../../schemas/limits.ts'
+import { type Operator, OPERATORS, TEXT_OPERATORS } from '../../schemas/operator.ts'
+import { momentOf } from './date.ts'
+import { contains, parseAddress, parseNetwork } from './network.ts'
+import { compareVersions, parseVersion, type Version } from './version.ts'
+
+/** Whether one value of a context (never an array) satisfies the operands. */
+export type Test = (value: unknown) => boolean
+
+/** One operand that cannot be used: `path` within the clause, `code` stable, `message` what to do. */
+export interface OperandProblem {
+  readonly path: string
+  readonly code: string
+  readonly message: string
+}
+
+export interface Operands {
+  readonly test: Test
+  readonly problems: readonly OperandProblem[]
+}
+
+/** What stands in the place of an operand that cannot be used. */
+class Refused {
+  readonly code: string
+  readonly message: string
+
+  constructor(code: string, message: string) {
+    this.code = code
+    this.message = message
+  }
+}
+
+const KNOWN: ReadonlySet<string> = new Set(OPERATORS)
+const WITH_IGNORE_CASE: ReadonlySet<string> = new Set(TEXT_OPERATORS)
+
+export function isOperator(op: unknown): op is Operator {
+  return typeof op === 'string' && KNOWN.has(op)
+}
+
+export function knowsIgnoreCase(op: Operator): boolean {
+  return WITH_IGNORE_CASE.has(op)
+}
+
+/** Read the operands of a clause. `exists` and `segment` look at no value: their test is never asked. */
+export function operandsOf(op: Operator, values: readonly unknown[], ignoreCase: boolean): Operands {
+  const problems: OperandProblem[] = []
+  const test = testOf(op, values, ignoreCase, problems)
+  const count = countProblem(op, values.length)
+  if (count !== null) problems.unshift(count)
+  return { test, problems }
+}
+
+function testOf(op: Operator, values: readonly unknown[], ignoreCase: boolean, problems: OperandProblem[]): Test {
+  const all = <T>(parse: (value: unknown) => T | Refused): T[] => parseAll(values, parse, problems)
+  switch (op) {
+    case 'in':
+      return inTest(all(scalarOperand), ignoreCase)
+    case 'startsWith':
+      return textTest(all(textOperand), ignoreCase, (text, operand) => text.startsWith(operand))
+    case 'endsWith':
+      return textTest(all(textOperand), ignoreCase, (text, operand) => text.endsWith(operand))
+    case 'contains':
+      return textTest(all(textOperand), ignoreCase, (text, operand) => text.includes(operand))
+    case 'matches':
+      return matchesTest(all(patternOperand))
+    case 'lessThan':
+      return numberTest(all(numberOperand), (number, operand) => number < operand)
+    case 'lessThanOrEqual':
+      return numberTest(all(numberOperand), (number, operand) => number <= operand)
+    case 'greaterThan':
+      return numberTest(all(numberOperand), (number, operand) => number > operand)
+    case 'greaterThanOrEqual':
+      return numberTest(all(numberOperand), (number, operand) => number >= operand)
+    case 'between':
+      return betweenTest(all(numberOperand))
+    case 'before':
+      return momentTest(all(momentOperand), (moment, operand) => moment < operand)
+    case 'after':
+      return momentTest(all(momentOperand), (moment, operand) => moment > operand)
+    case 'semverEqual':
+      return versionTest(all(versionOperand), order => order === 0)
+    case 'semverLessThan':
+      return versionTest(all(versionOperand), order => order < 0)
+    case 'semverLessThanOrEqual':
+      return versionTest(all(versionOperand), order => order <= 0)
+    case 'semverGreaterThan':
+      return versionTest(all(versionOperand), order => order > 0)
+    case 'semverGreaterThanOrEqual':
+      return versionTest(all(versionOperand), order => order >= 0)
+    case 'inCidr': {
+      const networks = all(networkOperand)
+      return value => {
+        const address = typeof value === 'string' ? parseAddress(value) : null
+        return address !== null && networks.some(network => contains(network, address))
+      }
+    }
+    case 'exists':
+      all(value => (typeof value === 'boolean' ? value : new Refused('operand_type', 'must be true or false')))
+      return () => false
+    case 'segment':
+      all(value => (typeof value === 'string' && value !== '' ? value : new Refused('operand_type', 'must be the key of a segment')))
+      return () => false
+  }
+}
+
+function countProblem(op: Operator, count: number): OperandProblem | null {
+  if (op === 'between' && count !== 2)
+    return {
+      path: 'values',
+      code: 'operand_count',
+      message: `"between" takes two numbers, the lowest and the highest, not ${count} values.`,
+    }
+  if (op === 'exists' && count !== 1)
+    return { path: 'values', code: 'operand_count', message: `"exists" takes one value, [true] or [false], not ${count}.` }
+  if (count === 0 && op !== 'in')
+    return { path: 'values', code: 'operand_count', message: `"${op}" needs at least one value. Add one, or remove the clause.` }
+  return null
+}
+
+function parseAll<T>(values: readonly unknown[], parse: (value: unknown) => T | Refused, problems: OperandProblem[]): T[] {
+  const operands: T[] = []
+  for (let i = 0; i < values.length; i++) {
+    const operand = parse(values[i])
+    if (operand instanceof Refused)
+      problems.push({ path: `values[${i}]`, code: operand.code, message: `${shown(values[i])} ${operand.message}.` })
+    else operands.push(operand)
+  }
+  return operands
+}
+
+function shown(value: unknown): string {
+  const text = value === undefined ? 'undefined' : JSON.stringify(value)
+  return text.length > 80 ? `${text.slice(0, 80)}…` : text
+}
+
+// Operands: from anything to what a test compares with.
+
+function scalarOperand(value: unknown): string | number | boolean | Refused {
+  if (typeof value === 'string' || typeof value === 'boolean' || typeof value === 'number') return value
+  return new Refused('operand_type', 'must be a text, a number or a boolean')
+}
+
+function textOperand(value: unknown): string | Refused {
+  return typeof value === 'string' ? value : new Refused('operand_type', 'must be a text')
+}
+
+function numberOperand(value: unknown): number | Refused {
+  return typeof value === 'number' && Number.isFinite(value) ? value : new Refused('operand_type', 'must be a number, without quotes')
+}
+
+function momentOperand(value: unknown): number | Refused {
+  return (
+    momentOf(value) ??
+    new Refused('invalid_date', 'is not a moment. Write it as 2026-11-21T03:12:00Z, with an offset, or as milliseconds since 1970')
+  )
+}
+
+function versionOperand(value: unknown): Version | Refused {
+  const version = typeof value === 'string' ? parseVersion(value) : null
+  if (version !== null) return version
+  const cure = typeof value === 'string' && /^v\d/i.test(value) ? 'Leave out the leading "v"' : 'Write it as "2.4.1" or "2.4.1-beta.1"'
+  return new Refused('invalid_version', `is not a version (semver.org). ${cure}`)
+}
+
+function networkOperand(value: unknown): (ReturnType<typeof parseNetwork> & object) | Refused {
+  const network = typeof value === 'string' ? parseNetwork(value) : null
+  return network ?? new Refused('invalid_network', 'is not a network. Write it as "10.0.0.0/8", "2001:db8::/32" or a single address')
+}
+
+function patternOperand(value: unknown): RE2JS | Refused {
+  if (typeof value !== 'string') return new Refused('operand_type', 'must be a text')
+  if (value.length > PATTERN_LENGTH_MAX)
+    return new Refused('pattern_too_long', `is longer than ${PATTERN_LENGTH_MAX} characters. Split it into several values`)
+  try {
+    return RE2JS.compile(value)
+  } catch (error) {
+    const detail = error instanceof Error ? error.message : String(error)
+    return new Refused(
+      'invalid_pattern',
+      `is not a regular expression in RE2 syntax (${detail}; it has no look-around and no back-references)`,
+    )
+  }
+}
+
+// Tests: built once, asked often.
+
+function inTest(operands: readonly (string | number | boolean)[], ignoreCase: boolean): Test {
+  if (!ignoreCase) {
+    const only = operands[0]
+    if (operands.length === 1) return value => value === only
+    const set: ReadonlySet<unknown> = new Set(operands)
+    return value => set.has(value)
+  }
+  const lowered: ReadonlySet<unknown> = new Set(operands.map(lowerCase))
+  return value => lowered.has(lowerCase(value))
+}
+
+/** Independent of locale; what is not text stays as it is. */
+function lowerCase(value: unknown): unknown {
+  return typeof value === 'string' ? value.toLowerCase() : value
+}
+
+function textTest(operands: readonly string[], ignoreCase: boolean, holds: (text: string, operand: string) => boolean): Test {
+  if (!ignoreCase) return value => typeof value === 'string' && operands.some(operand => holds(value, operand))
+  const lowered = operands.map(operand => operand.toLowerCase())
+  return value => {
+    if (typeof value !== 'string') return false
+    const text = value.toLowerCase()
+    return lowered.some(operand => holds(text, operand))
+  }
+}
+
+function matchesTest(patterns: readonly RE2JS[]): Test {
+  return value => typeof value === 'string' && value.length <= PATTERN_SUBJECT_MAX && patterns.some(pattern => pattern.test(value))
+}
+
+function numberTest(operands: readonly number[], holds: (number: number, operand: number) => boolean): Test {
+  return value => typeof value === 'number' && operands.some(operand => holds(value, operand))
+}
+
+function betweenTest(operands: readonly number[]): Test {
+  const [lowest = Number.NaN, highest = Number.NaN] = operands
+  return value => typeof value === 'number' && value >= lowest && value <= highest
+}
+
+function momentTest(operands: readonly number[], holds: (moment: number, operand: number) => boolean): Test {
+  return value => {
+    const moment = momentOf(value)
+    return moment !== null && operands.some(operand => holds(moment, operand))
+  }
+}
+
+function versionTest(operands: readonly Version[], holds: (order: number) => boolean): Test {
+  return value => {
+    const version = typeof value === 'string' ? parseVersion(value) : null
+    return version !== null && operands.some(operand => holds(compareVersions(version, operand)))
+  }
+}

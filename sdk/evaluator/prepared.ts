@@ -1,0 +1,144 @@
+/** What documents become when they are prepared: everything an evaluation looks up, decided beforehand. */
+import type { Clause } from '../../schemas/clause.ts'
+import type { ValueType } from '../../schemas/reason.ts'
+import type { Attribute } from './attribute.ts'
+import type { Evaluation } from './evaluation.ts'
+import type { Test } from './operators.ts'
+
+/** A ruleset ready to be evaluated, at one revision. */
+export interface Prepared {
+  readonly revision: number
+  readonly flags: ReadonlyMap<string, PreparedFlag>
+  readonly segments: ReadonlyMap<string, PreparedSegment>
+  readonly links: Links
+}
+
+/** The one place that says what stands under a key now, so that a change reaches all that refer to it. */
+export interface Link<T> {
+  readonly key: string
+  /** Null when there is none. */
+  now: T | null
+}
+
+export interface Links {
+  readonly flags: Map<string, Link<PreparedFlag>>
+  readonly segments: Map<string, Link<PreparedSegment>>
+}
+
+export interface PreparedFlag {
+  readonly key: string
+  readonly version: number | null
+  /** Of its values; null for a malformed flag. */
+  readonly type: ValueType | null
+  /** Whether client keys (browsers) may evaluate it. */
+  readonly clientVisible: boolean
+  /** The flag's own, handed to OpenFeature beside ours; null when it has none. */
+  readonly metadata: Readonly<Record<string, string | number | boolean>> | null
+  readonly unknownOperators: readonly string[]
+
+  readonly kills: readonly PreparedKill[]
+  readonly enabled: boolean
+  readonly off: Evaluation
+  /** The error of a flag that cannot be understood. Kills and the off switch come first where those could be. */
+  readonly malformed: Evaluation | null
+  /** The error of a flag whose prerequisites cannot be followed: they form a cycle, or a chain without end. */
+  blocked: Evaluation | null
+  readonly prerequisites: readonly PreparedPrerequisite[]
+  readonly targets: readonly PreparedTarget[]
+  readonly rules: readonly PreparedRule[]
+  readonly fallthrough: PreparedServe
+
+  /** The answer in the evaluation under way: many flags may ask for the same prerequisite. */
+  turn: number
+  era: number
+  decided: Evaluation
+  /** Made when first asked for. */
+  mismatch: Evaluation | null
+}
+
+export interface PreparedKill {
+  readonly id: string
+  readonly clauses: readonly PreparedClause[]
+  readonly result: Evaluation
+}
+
+export interface PreparedPrerequisite {
+  readonly parent: Link<PreparedFlag>
+  readonly variations: readonly string[]
+  readonly failed: Evaluation
+}
+
+/** A list of values of one attribute: a target's or a segment's. */
+export interface PreparedList {
+  readonly attribute: Attribute
+  readonly values: ReadonlySet<unknown>
+}
+
+export interface PreparedTarget {
+  readonly list: PreparedList
+  readonly result: Evaluation
+}
+
+export interface PreparedRule {
+  readonly id: string
+  readonly clauses: readonly PreparedClause[]
+  readonly serve: PreparedServe
+}
+
+/** An outcome: a literal, or a rollout that chooses. */
+export interface PreparedServe {
+  readonly literal: Evaluation | null
+  readonly rollout: PreparedRollout | null
+}
+
+export interface PreparedRollout {
+  readonly by: Attribute
+  readonly seed: number
+  /** The first bucket beyond each share, rising. The last share has no bound: it takes the remainder. */
+  readonly bounds: readonly number[]
+  readonly results: readonly Evaluation[]
+  readonly unbucketed: Evaluation
+}
+
+export interface PreparedClause {
+  readonly source: Clause
+  /** Null for `segment`, and for an operator that is not known. */
+  readonly attribute: Attribute | null
+  readonly test: Test
+  /** For `exists`: whether the attribute must be there. */
+  readonly exists: boolean | null
+  /** For `segment`. */
+  readonly segments: readonly Link<PreparedSegment>[] | null
+  readonly negate: boolean
+}
+
+export interface PreparedSegment {
+  readonly key: string
+  readonly unknownOperators: readonly string[]
+  /** Why no context is in it: it cannot be understood, or it contains itself. Null for a sound one. */
+  readonly malformed: string | null
+  blocked: string | null
+  readonly included: readonly PreparedList[]
+  readonly excluded: readonly PreparedList[]
+  readonly rules: readonly PreparedSegmentRule[]
+  /** The keys of segments its rules name. */
+  readonly names: readonly string[]
+
+  /** The verdict in the evaluation under way. */
+  turn: number
+  era: number
+  verdict: SegmentVerdict
+}
+
+export interface PreparedSegmentRule {
+  readonly clauses: readonly PreparedClause[]
+  readonly verdict: SegmentVerdict
+}
+
+/** Whether a context is in a segment, and what said so. */
+export interface SegmentVerdict {
+  readonly matched: boolean
+  readonly by: 'included' | 'excluded' | 'rule' | 'nothing' | 'unknown' | 'malformed' | 'cycle'
+  /** The rule's id. */
+  readonly rule?: string
+}

@@ -1,0 +1,48 @@
+/** Prepares one segment. */
+import { type Gathered, prepareClauses, prepareList } from './clause.ts'
+import { fieldsOf, listOf, Malformed, textOf } from './document.ts'
+import { VERDICTS } from './match.ts'
+import type { Link, PreparedList, PreparedSegment, PreparedSegmentRule } from './prepared.ts'
+
+/** One that cannot be understood contains nobody. */
+export function prepareSegment(key: string, document: unknown, segmentLink: (key: string) => Link<PreparedSegment>): PreparedSegment {
+  const gathered: Gathered = { attributes: new Map(), unknownOperators: new Set(), segments: new Set(), segmentLink }
+  let malformed: string | null = null
+  let [included, excluded, rules]: [PreparedList[], PreparedList[], PreparedSegmentRule[]] = [[], [], []]
+  try {
+    const fields = fieldsOf(document, '')
+    included = prepareLists(fields.included, 'included', gathered)
+    excluded = prepareLists(fields.excluded, 'excluded', gathered)
+    rules = prepareRules(fields.rules, gathered)
+  } catch (error) {
+    malformed = error instanceof Malformed ? error.message : 'cannot be prepared'
+  }
+  return {
+    key,
+    unknownOperators: [...gathered.unknownOperators],
+    malformed,
+    blocked: null,
+    included,
+    excluded,
+    rules,
+    names: malformed === null ? [...gathered.segments] : [],
+    turn: 0,
+    era: 0,
+    verdict: VERDICTS.nothing,
+  }
+}
+
+function prepareLists(value: unknown, path: string, gathered: Gathered): PreparedList[] {
+  return listOf(value, path).map((item, i) => prepareList(fieldsOf(item, `${path}[${i}]`), `${path}[${i}]`, gathered))
+}
+
+function prepareRules(value: unknown, gathered: Gathered): PreparedSegmentRule[] {
+  return listOf(value, 'rules').map((item, i) => {
+    const fields = fieldsOf(item, `rules[${i}]`)
+    const rule = textOf(fields.id, `rules[${i}].id`)
+    return {
+      clauses: prepareClauses(fields.clauses, `rules[${i}].clauses`, gathered),
+      verdict: Object.freeze({ matched: true, by: 'rule', rule }),
+    }
+  })
+}
