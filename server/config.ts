@@ -6,7 +6,11 @@ import { type ErrorDetail, SluiceError } from '../schemas/errors.ts'
 /** A key set by configuration is any text of at least this many characters. */
 export const CONFIGURED_KEY_LENGTH_MIN = 24
 
-const configuredKey = z.string().min(CONFIGURED_KEY_LENGTH_MIN, `must have at least ${CONFIGURED_KEY_LENGTH_MIN} characters`).max(512).optional()
+const configuredKey = z
+  .string()
+  .min(CONFIGURED_KEY_LENGTH_MIN, `must have at least ${CONFIGURED_KEY_LENGTH_MIN} characters`)
+  .max(512)
+  .optional()
 
 const configSchema = z.object({
   /** The address to listen on; the loopback unless told otherwise. */
@@ -56,7 +60,11 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   const known: readonly string[] = [...Object.values(VARIABLES), ...NOT_OURS]
   for (const variable of Object.keys(environment)) {
     if (variable.startsWith('SLUICE_') && !known.includes(variable)) {
-      details.push({ path: variable, code: 'unknown_variable', message: `is not a setting. Known are ${Object.values(VARIABLES).join(', ')}` })
+      details.push({
+        path: variable,
+        code: 'unknown_variable',
+        message: `is not a setting. Known are ${Object.values(VARIABLES).join(', ')}`,
+      })
     }
   }
   const result = configSchema.safeParse(input)

@@ -1,0 +1,207 @@
+/** Builds the server: opens its parts in the order they need each other, adds every route, and closes all of it again. */
+import fastify, { type FastifyInstance } from 'fastify'
+import type { FastifyBaseLogger } from 'fastify'
+import { pino } from 'pino'
+import { SluiceError } from '../schemas/errors.ts'
+import { addKeyCheck } from './access/check.ts'
+import { guardRoutes, type Registered } from './access/guard.ts'
+import { openKeyRing } from './access/keyring.ts'
+import { everyone } from './access/policy.ts'
+import { changeRoutes } from './changes/routes.ts'
+import type { Clock } from './clock.ts'
+import { compareRoutes } from './compare/routes.ts'
+import type { Config } from './config.ts'
+import { explainRoutes } from './explain/routes.ts'
+import { flagRoutes } from './flags/routes.ts'
+import { healthRoutes } from './health/routes.ts'
+import { addBodyParser } from './http/body.ts'
+import { addErrorAnswers, answerClientError, answerError } from './http/errors.ts'
+import { addMethodAnswers } from './http/methods.ts'
+import { instanceRoutes } from './instances/routes.ts'
+import { startExpiry } from './kills/expiry.ts'
+import { killRoutes } from './kills/routes.ts'
+import { openLifecycle } from './lifecycle.ts'
+import { openLog } from './log/log.ts'
+import type { ChangeLog } from './log/types.ts'
+import { measureRequests } from './metrics/measure.ts'
+import { metricsRoutes } from './metrics/routes.ts'
+import { ofrepRoutes } from './ofrep/routes.ts'
+import { openRulesets } from './rulesets/prepared.ts'
+import { rulesetRoutes } from './rulesets/routes.ts'
+import { segmentRoutes } from './segments/routes.ts'
+import type { Services } from './services.ts'
+import { FIRST_ENVIRONMENT, FIRST_PROJECT, type FirstKeys, setUp } from './setup.ts'
+import { type HubHandle, openHub } from './stream/hub.ts'
+import { streamRoutes } from './stream/routes.ts'
+import { telemetryRoutes } from './telemetry/routes.ts'
+import { openUsage } from './telemetry/usage.ts'
+
+/** How long a request may take to arrive, headers and all: an import is large, and a slow sender must not hold a socket for ever. */
+const REQUEST_TIMEOUT_MS = 60_000
+const HEADERS_TIMEOUT_MS = 15_000
+const KEEP_ALIVE_MS = 72_000
+/** Longest part of a path that is looked at; keys have 128 characters, and one that is too long shall be told so. */
+const PARAM_LENGTH_MAX = 512
+
+export interface SluiceOptions {
+  readonly config: Config
+  readonly clock: Clock
+  /** Unless given, JSON lines on standard error. */
+  readonly logger?: FastifyBaseLogger
+  /** Unless given, the one in `config.data`. It is closed with the server. */
+  readonly log?: ChangeLog
+  /** Adds more routes, for who embeds the server and for tests. Each needs a policy. */
+  readonly extend?: (app: FastifyInstance, services: Services) => void
+}
+
+export interface Sluice {
+  readonly app: FastifyInstance
+  readonly services: Services
+  readonly hub: HubHandle
+  /** All routes, with their policies. */
+  readonly routes: readonly Registered[]
+  /** The keys made at the very first start; null at every other. */
+  readonly firstKeys: FirstKeys | null
+  /** @returns where it listens, as in `http://127.0.0.1:7400`. Error: `PORT_IN_USE`. */
+  listen(): Promise<string>
+  /** Not ready, streams drained, requests answered, all closed: at most `config.closeTimeoutMs`. */
+  close(): Promise<void>
+}
+
+/** Errors: those of `openLog`, `ROUTE_WITHOUT_POLICY`. */
+export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
+  const { config, clock } = options
+  const logger = options.logger ?? pino({ level: config.logLevel, base: null }, pino.destination({ dest: 2, sync: true }))
+  const lifecycle = openLifecycle(clock.now())
+
+  const log = options.log ?? (await openLog({ data: config.data, clock, logger }))
+  const firstKeys = await setUp(log, clock, config)
+  const keys = openKeyRing({ log, clock, logger, config, project: FIRST_PROJECT, environment: FIRST_ENVIRONMENT })
+  const rulesets = openRulesets(log)
+  const usage = openUsage({ clock, log })
+  const hub = openHub({ clock, logger, log, keys, usage, config })
+  const expiry = startExpiry({ log, clock, logger })
+  const services: Services = { config, clock, logger, log, rulesets, keys, hub, usage }
+
+  const app = makeApp(logger)
+  const routes = guardRoutes(app)
+  addErrorAnswers(app, logger)
+  addHeaders(app)
+  addKeyCheck(app, keys)
+  addBodyParser(app)
+  const { series } = measureRequests(app)
+
+  healthRoutes(app, services, lifecycle)
+  metricsRoutes(app, { services, hub, usage, series })
+  flagRoutes(app, services)
+  segmentRoutes(app, services)
+  killRoutes(app, services)
+  explainRoutes(app, services)
+  changeRoutes(app, services)
+  rulesetRoutes(app, services)
+  compareRoutes(app, services)
+  instanceRoutes(app, services)
+  streamRoutes(app, services, hub)
+  telemetryRoutes(app, services)
+  ofrepRoutes(app, services)
+  app.get('/', { config: { policy: everyone } }, (_request, reply) => reply.redirect('/docs'))
+  options.extend?.(app, services)
+  hub.attach(app)
+  // In a scope of its own, which is entered when all the others have added theirs.
+  app.register(async scope => addMethodAnswers(scope, [...routes]))
+
+  async function closeParts(): Promise<void> {
+    expiry.close()
+    await hub.close()
+    rulesets.close()
+    keys.close()
+    await log.close()
+  }
+
+  try {
+    await app.ready()
+  } catch (error) {
+    await app.close()
+    await closeParts()
+    throw error
+  }
+
+  let closing: Promise<void> | null = null
+  return {
+    app,
+    services,
+    hub,
+    routes,
+    firstKeys,
+    async listen() {
+      const url = await listen(app, config)
+      lifecycle.phase = 'ready'
+      return url
+    },
+    close() {
+      closing ??= (async () => {
+        lifecycle.phase = 'closing'
+        // Whoever is still being answered then is cut off: better than a process that does not end.
+        const timer = setTimeout(() => app.server.closeAllConnections(), config.closeTimeoutMs)
+        try {
+          await app.close()
+        } finally {
+          clearTimeout(timer)
+          await closeParts()
+        }
+      })()
+      return closing
+    },
+  }
+}
+
+function makeApp(logger: FastifyBaseLogger): FastifyInstance {
+  // Request ids start anew with the process; the prefix tells two lives apart in one log.
+  const life = Date.now().toString(36)
+  let requests = 0
+  return fastify({
+    // Our own lines say what matters; one per request would cost more than many a request.
+    logger: false,
+    trustProxy: false,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    http: { headersTimeout: HEADERS_TIMEOUT_MS },
+    forceCloseConnections: 'idle',
+    // Requests that arrive on an open connection while closing are still answered, the connection then ends.
+    return503OnClosing: false,
+    routerOptions: { maxParamLength: PARAM_LENGTH_MAX },
+    genReqId: () => `${life}-${(requests++).toString(36)}`,
+    frameworkErrors: (error, request, reply) => void answerError(error, request, reply, logger),
+    clientErrorHandler: answerClientError,
+  })
+}
+
+/** For answers that are data: nothing in them is ever to be shown as a page, framed or guessed at. */
+function addHeaders(app: FastifyInstance): void {
+  app.addHook('onRequest', (_request, reply, done) => {
+    reply.header('x-content-type-options', 'nosniff')
+    reply.header('content-security-policy', "default-src 'none'; frame-ancestors 'none'")
+    done()
+  })
+}
+
+async function listen(app: FastifyInstance, { host, port }: Config): Promise<string> {
+  try {
+    return await app.listen({ host, port })
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException
+    if (code === 'EADDRINUSE') {
+      throw new SluiceError(
+        'PORT_IN_USE',
+        `Port ${port} of ${host} is in use. Stop what listens there, or choose another with SLUICE_PORT.`,
+        { cause },
+      )
+    }
+    if (code === 'EACCES' || code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') {
+      throw new SluiceError('CONFIG_INVALID', `Cannot listen on port ${port} of ${host} (${code}). Correct SLUICE_HOST or SLUICE_PORT.`, {
+        cause,
+      })
+    }
+    throw cause
+  }
+}

@@ -1,0 +1,123 @@
+/** What Prometheus scrapes: the process, the requests, and for every environment its revision, instances, kills and evaluations. */
+import type { FastifyInstance } from 'fastify'
+import { collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+import { everyone } from '../access/policy.ts'
+import { rawRoute } from '../http/route.ts'
+import { logOf, SERVER_LOG } from '../log/types.ts'
+import type { Services } from '../services.ts'
+import type { HubHandle } from '../stream/hub.ts'
+import type { UsageHandle } from '../telemetry/usage.ts'
+import { VERSION } from '../version.ts'
+import { BUCKETS_S, type Series } from './measure.ts'
+
+export interface MetricSources {
+  readonly services: Services
+  readonly hub: Pick<HubHandle, 'statistics' | 'instances'>
+  readonly usage: Pick<UsageHandle, 'total' | 'dropped'>
+  readonly series: () => readonly Series[]
+}
+
+export function metricsRoutes(app: FastifyInstance, sources: MetricSources): void {
+  const registry = new Registry()
+  collectDefaultMetrics({ register: registry })
+  addGauges(registry, sources)
+  rawRoute(
+    app,
+    { method: 'GET', url: '/metrics', policy: everyone, tag: 'health', summary: 'Metrics in the text format of Prometheus' },
+    async (_request, reply) => {
+      const body = `${await registry.metrics()}\n${counters(sources)}${durations(sources.series())}`
+      return reply.header('content-type', registry.contentType).send(body)
+    },
+  )
+}
+
+/** What goes up and down: asked for at each scrape. */
+function addGauges(registry: Registry, { services, hub }: MetricSources): void {
+  const registers = [registry]
+  const labelNames = ['project', 'environment'] as const
+  const perEnvironment = (name: string, help: string, read: (log: string) => number): void => {
+    new Gauge({
+      name,
+      help,
+      labelNames,
+      registers,
+      collect() {
+        this.reset()
+        for (const { project, environment } of environmentsIn(services))
+          this.set({ project, environment }, read(logOf(project, environment)))
+      },
+    })
+  }
+  const single = (name: string, help: string, read: () => number): void => {
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        this.set(read())
+      },
+    })
+  }
+  new Gauge({ name: 'sluice_info', help: 'The version that runs.', labelNames: ['version'], registers }).set({ version: VERSION }, 1)
+  perEnvironment('sluice_revision', 'The newest revision of the environment.', log => services.log.state(log).revision)
+  perEnvironment('sluice_instances', 'Connected SDK instances.', log => hub.instances(log).length)
+  perEnvironment('sluice_flags', 'Flags of the environment.', log => services.log.state(log).documents.flag.size)
+  perEnvironment('sluice_kills_standing', 'Kills that stand.', log => killsOf(services, log))
+  single('sluice_sockets', 'Open websockets.', () => hub.statistics().sockets)
+  single('sluice_storage_healthy', 'Whether the last write could be stored.', () => (services.log.status().healthy ? 1 : 0))
+  single('sluice_changes_volatile', 'Changes published but not yet stored.', () => services.log.status().volatile)
+}
+
+/** What only grows and is counted elsewhere. prom-client's counters cannot be set, so these lines are written here. */
+function counters({ services, hub, usage }: MetricSources): string {
+  const evaluations: string[] = []
+  const dropped: string[] = []
+  for (const { project, environment } of environmentsIn(services)) {
+    const log = logOf(project, environment)
+    const labels = `{project=${quoted(project)},environment=${quoted(environment)}}`
+    evaluations.push(`sluice_evaluations_total${labels} ${usage.total(log)}`)
+    dropped.push(`sluice_evaluations_dropped_total${labels} ${usage.dropped(log)}`)
+  }
+  const { sockets: _sockets, instances: _instances, ...totals } = hub.statistics()
+  return [
+    counter('sluice_evaluations_total', 'Evaluations, as SDKs report them and as OFREP adds them.', evaluations),
+    counter('sluice_evaluations_dropped_total', 'Evaluations that were only counted.', dropped),
+    ...Object.entries(totals).map(([name, value]) => {
+      const metric = `sluice_stream_${name.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`)}_total`
+      return counter(metric, `Of the stream, since the start: ${name}.`, [`${metric} ${value}`])
+    }),
+  ].join('')
+}
+
+function counter(name: string, help: string, lines: readonly string[]): string {
+  return `# HELP ${name} ${help}\n# TYPE ${name} counter\n${lines.map(line => `${line}\n`).join('')}`
+}
+
+function durations(all: readonly Series[]): string {
+  const name = 'sluice_http_request_duration_seconds'
+  const lines = [`# HELP ${name} Time from a request to its answer, by route.`, `# TYPE ${name} histogram`]
+  for (const { method, route, status, counts, sum, count } of all) {
+    const labels = `method=${quoted(method)},route=${quoted(route)},status=${quoted(status)}`
+    let upTo = 0
+    for (const [i, end] of BUCKETS_S.entries()) {
+      upTo += counts[i] ?? 0
+      lines.push(`${name}_bucket{${labels},le="${end}"} ${upTo}`)
+    }
+    lines.push(`${name}_bucket{${labels},le="+Inf"} ${count}`, `${name}_sum{${labels}} ${sum}`, `${name}_count{${labels}} ${count}`)
+  }
+  return `${lines.join('\n')}\n`
+}
+
+function quoted(text: string): string {
+  return `"${text.replace(/\\/g, '\\\\').replace(/"/g, '\\"').replace(/\n/g, '\\n')}"`
+}
+
+function environmentsIn(services: Services): readonly { readonly project: string; readonly environment: string }[] {
+  return [...services.log.state(SERVER_LOG).documents.environment.values()]
+}
+
+function killsOf(services: Services, log: string): number {
+  let count = 0
+  for (const flag of services.log.state(log).documents.flag.values()) count += flag.kills.length
+  return count
+}
