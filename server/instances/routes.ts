@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import { instanceSchema } from '../../schemas/instance.ts'
 import { role } from '../access/policy.ts'
-import { logOf } from '../log/types.ts'
+import { environmentLog } from '../environments/find.ts'
 import { route } from '../http/route.ts'
 import type { Services } from '../services.ts'
 
@@ -16,7 +16,7 @@ export function instanceRoutes(app: FastifyInstance, services: Services): void {
     summary: 'The connected SDK instances with the revision each has confirmed',
     response: z.object({ revision: z.number().int(), instances: z.array(instanceSchema) }),
     handler: ({ params }) => {
-      const log = logOf(params.project ?? '', params.environment ?? '')
+      const log = environmentLog(services, params)
       return { revision: services.log.state(log).revision, instances: services.hub.instances(log) }
     },
   })

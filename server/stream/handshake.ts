@@ -6,6 +6,7 @@ import { type IncomingMessage, STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { type ErrorCode, SluiceError } from '../../schemas/errors.ts'
 import { PROTOCOL } from '../../schemas/stream.ts'
+import { keyOf } from '../access/check.ts'
 import { type Access, authorise } from '../access/policy.ts'
 import { logOf, SERVER_LOG } from '../log/types.ts'
 import type { ChangeLog } from '../log/types.ts'
@@ -57,16 +58,18 @@ export function judge(request: IncomingMessage, gate: Gate, random: number): { r
   if (gate.isDraining()) return later('NOT_READY', 'This server is about to stop.')
   if (!gate.admit() || gate.sockets() >= SOCKETS_MAX) return later('NOT_READY', 'This server takes no more streams at the moment.')
 
-  const token = bearerOf(request)
-  if (token === null) {
-    const hint = query === '' ? '' : ' A key in the query is not taken: it would end up in log files.'
-    return refuse('KEY_MISSING', `No key was sent. Send one as "Authorization: Bearer slc_server_…".${hint}`)
-  }
-  if (query !== '') return refuse('INVALID_REQUEST', 'The stream takes nothing in the query. What an SDK has to say it says in its hello.')
-  if (!protocolsOf(request).includes(PROTOCOL))
-    return refuse('UPGRADE_REQUIRED', `The stream speaks "${PROTOCOL}". Offer it in Sec-WebSocket-Protocol.`)
-
   try {
+    // The header alone: no query, which ends up in log files, and no X-API-Key, which belongs to the HTTP API.
+    const token = keyOf({ authorization: request.headers.authorization })
+    if (token === null) {
+      const hint = query === '' ? '' : ' A key in the query is not taken: it would end up in log files.'
+      return refuse('KEY_MISSING', `No key was sent. Send one as "Authorization: Bearer slc_server_…".${hint}`)
+    }
+    if (query !== '')
+      return refuse('INVALID_REQUEST', 'The stream takes nothing in the query. What an SDK has to say it says in its hello.')
+    if (!protocolsOf(request).includes(PROTOCOL))
+      return refuse('UPGRADE_REQUIRED', `The stream speaks "${PROTOCOL}". Offer it in Sec-WebSocket-Protocol.`)
+
     const access = gate.keys.authenticate(token)
     authorise(streamPolicy, access, {})
     const { project, environment } = access
@@ -102,11 +105,6 @@ export function answerRefusal(socket: Duplex, refusal: Refusal): void {
 function splitUrl(url: string): readonly [path: string, query: string] {
   const at = url.indexOf('?')
   return at < 0 ? [url, ''] : [url.slice(0, at), url.slice(at + 1)]
-}
-
-/** Only the header is read; `X-API-Key` belongs to the HTTP API. */
-function bearerOf(request: IncomingMessage): string | null {
-  return /^Bearer +(\S+)\s*$/i.exec(request.headers.authorization ?? '')?.[1] ?? null
 }
 
 function protocolsOf(request: IncomingMessage): readonly string[] {

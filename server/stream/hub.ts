@@ -16,7 +16,7 @@ import { type Member, openReceipts } from '../instances/receipts.ts'
 import { type ChangeLog, type Published, SERVER_LOG } from '../log/types.ts'
 import type { Hub, KeyRing, Usage } from '../services.ts'
 import { textFrame, textFrameHeader } from './frame.ts'
-import { answerRefusal, judge } from './handshake.ts'
+import { answerRefusal, type Gate, judge } from './handshake.ts'
 import {
   beatMessage,
   changeMessage,
@@ -27,7 +27,7 @@ import {
   rulesetOpening,
   stepOf,
 } from './messages.ts'
-import { append, emptyRecent, fill, type Recent, RECENT_STEPS_MAX, stepsFrom } from './recent.ts'
+import { append, emptyRecent, fill, follow, type Recent, RECENT_STEPS_MAX, stepsFrom } from './recent.ts'
 import { openSession, type Readings, type Session, type SessionAction, type SessionEvent, step } from './session.ts'
 import { openTokenBucket } from './tokenbucket.ts'
 import { parseUpstream } from './upstream.ts'
@@ -157,6 +157,14 @@ export function openHub(options: HubOptions): HubHandle {
     closeTimeout: CLOSE_ANSWER_MS,
     handleProtocols: () => PROTOCOL,
   }
+  const gate: Gate = {
+    keys: options.keys,
+    log,
+    isDraining: () => isDraining,
+    admit: () => bucket.take(),
+    sockets: () => totals.sockets,
+    socketsOf: key => byKey.get(key)?.size ?? 0,
+  }
   const sockets = new WebSocketServer(socketOptions)
   sockets.on('wsClientError', (error, line) => {
     refuse(line, new SluiceError('INVALID_REQUEST', `This is no websocket handshake: ${error.message}.`), null)
@@ -171,23 +179,14 @@ export function openHub(options: HubOptions): HubHandle {
 
   function onUpgrade(request: IncomingMessage, line: Duplex, head: Buffer): void {
     line.on('error', () => line.destroy())
-    const verdict = judge(
-      request,
-      {
-        keys: options.keys,
-        log,
-        isDraining: () => isDraining,
-        admit: () => bucket.take(),
-        sockets: () => totals.sockets,
-        socketsOf: key => byKey.get(key)?.size ?? 0,
-      },
-      Math.random(),
-    )
-    if ('error' in verdict) {
-      refuse(line, verdict.error, verdict.retryAfter)
-      return
+    try {
+      const verdict = judge(request, gate, Math.random())
+      if ('error' in verdict) refuse(line, verdict.error, verdict.retryAfter)
+      else sockets.handleUpgrade(request, line, head, socket => welcome(socket, line, verdict.access, verdict.log))
+    } catch (error) {
+      logger.error({ err: error }, 'a handshake could not be decided; refusing it')
+      refuse(line, new SluiceError('INTERNAL', 'The server could not decide this handshake. Its log says why.'), null)
     }
-    sockets.handleUpgrade(request, line, head, socket => welcome(socket, line, verdict.access, verdict.log))
   }
 
   function refuse(line: Duplex, error: SluiceError, retryAfter: number | null): void {
@@ -220,8 +219,9 @@ export function openHub(options: HubOptions): HubHandle {
 
     socket.on('message', (data, isBinary) => {
       totals.messagesReceived++
-      // Without binaryType and fragments joined, data is always a Buffer.
-      handle(peer, parseUpstream(data as Buffer, isBinary))
+      const event = parseUpstream(data as Buffer, isBinary)
+      if (event.kind === 'hello') followLog(channel)
+      handle(peer, event)
     })
     socket.on('pong', () => handle(peer, { kind: 'heard' }))
     socket.on('ping', () => handle(peer, { kind: 'unknown' }))
@@ -404,13 +404,23 @@ export function openHub(options: HubOptions): HubHandle {
     const entry = stepOf(change)
     const frame = textFrame(changeMessage(epoch, entry, published.volatile))
     append(channel.recent, epoch, entry, frame.length)
+    forgetShared(channel)
+
+    const event: SessionEvent = { kind: 'published', epoch, from: entry.from, revision: entry.revision }
+    for (const peer of channel.peers) perform(peer, step(peer.session, event, readingsOf(peer)), frame)
+  }
+
+  /** A log may move without an entry: a revision that was lost is passed over, a new epoch begins. */
+  function followLog(channel: Channel): void {
+    const { epoch, revision } = log.state(channel.log)
+    if (follow(channel.recent, epoch, revision)) forgetShared(channel)
+  }
+
+  function forgetShared(channel: Channel): void {
     channel.ruleset = null
     channel.current = null
     channel.beat = null
     channel.catchUps.clear()
-
-    const event: SessionEvent = { kind: 'published', epoch, from: entry.from, revision: entry.revision }
-    for (const peer of channel.peers) perform(peer, step(peer.session, event, readingsOf(peer)), frame)
   }
 
   function closeDeleted({ change }: Published): void {
@@ -474,6 +484,7 @@ export function openHub(options: HubOptions): HubHandle {
   function takeTurn(): void {
     timer = totals.sockets === 0 ? null : clock.after(TURN_MS, takeTurn)
     turn = (turn + 1) % TURNS_PER_BEAT
+    for (const channel of channels.values()) followLog(channel)
     for (let i = turn % TURNS_PER_TICK; i < TURNS_PER_BEAT; i += TURNS_PER_TICK) {
       for (const peer of [...(turns[i] ?? [])]) handle(peer, { kind: 'tick' })
     }
@@ -528,7 +539,11 @@ export function openHub(options: HubOptions): HubHandle {
         await close()
       })
     },
-    ruleset: name => rulesetOf(channelOf(name)),
+    ruleset(name) {
+      const channel = channelOf(name)
+      followLog(channel)
+      return rulesetOf(channel)
+    },
     statistics: () => ({ ...totals, instances: [...channels.keys()].reduce((count, name) => count + book.count(name), 0) }),
     drain,
     close,

@@ -29,6 +29,13 @@ export function emptyRecent(epoch: string, revision: number): Recent {
   return { epoch, revision, floor: revision, isFilled: revision === 0, kept: [], bytes: 0 }
 }
 
+/** Starts over when the log does not stand where the history ends: it skipped a revision, or began a new life. */
+export function follow(recent: Recent, epoch: string, revision: number): boolean {
+  if (recent.epoch === epoch && recent.revision === revision) return false
+  Object.assign(recent, { ...emptyRecent(epoch, revision), isFilled: true })
+  return true
+}
+
 /** A new entry. One that does not follow the last (a new epoch, a gap) starts over: nothing before it can be given. */
 export function append(recent: Recent, epoch: string, step: Step, bytes: number): void {
   if (epoch !== recent.epoch || step.from !== recent.revision) {

@@ -1,0 +1,110 @@
+import type { IncomingMessage } from 'node:http'
+import t from 'tap'
+import type { Access } from '../../../server/access/policy.ts'
+import type { State } from '../../../server/log/types.ts'
+import { type Gate, judge, SOCKETS_MAX, SOCKETS_PER_KEY_MAX } from '../../../server/stream/handshake.ts'
+import { manualClock } from '../../clock.ts'
+import { clientFrame, messagesIn, openLine, openStream, refused, startBare } from './bare.ts'
+
+t.test('whoever may not open a stream is told so over HTTP, before there is one', async t => {
+  const server = await startBare(t)
+  const bearer = (token: string) => ({ authorization: `Bearer ${token}` })
+  const good = bearer(server.token)
+  const admin = await server.key('admin', null)
+  const client = await server.key('client')
+  const staging = await server.key('server', 'staging')
+  await server.deleteEnvironment('staging')
+  const revoked = await server.key('server')
+  await server.revoke(revoked.id)
+
+  const cases: [name: string, headers: Record<string, string>, status: number, code: string, path?: string, method?: string][] = [
+    ['no key', {}, 401, 'KEY_MISSING'],
+    ['a key in the query', {}, 401, 'KEY_MISSING', `/stream?key=${server.token}`],
+    ['a key in the query beside one in the header', good, 400, 'INVALID_REQUEST', `/stream?key=${server.token}`],
+    ['a key in X-API-Key', { 'x-api-key': server.token }, 401, 'KEY_MISSING'],
+    ['another scheme', { authorization: 'Basic eDp5' }, 401, 'KEY_INVALID'],
+    ['an unknown key', bearer(`slc_server_AAAAAAAAAAAA_${'B'.repeat(43)}`), 401, 'KEY_INVALID'],
+    ['no key at all', bearer('hello'), 401, 'KEY_INVALID'],
+    ['a revoked key', bearer(revoked.token), 401, 'KEY_INVALID'],
+    ['an admin key', bearer(admin.token), 403, 'FORBIDDEN'],
+    ['a client key', bearer(client.token), 403, 'FORBIDDEN'],
+    ['an environment that is gone', bearer(staging.token), 404, 'ENVIRONMENT_NOT_FOUND'],
+    ['another path', good, 404, 'ROUTE_NOT_FOUND', '/streams'],
+    ['a path that only looks the same', good, 404, 'ROUTE_NOT_FOUND', '/stream/'],
+    ['another protocol', { ...good, 'sec-websocket-protocol': 'graphql-ws' }, 426, 'UPGRADE_REQUIRED'],
+    ['another upgrade', { ...good, upgrade: 'h2c' }, 426, 'UPGRADE_REQUIRED'],
+    ['another method', good, 426, 'UPGRADE_REQUIRED', '/stream', 'POST'],
+    ['a broken handshake', { ...good, 'sec-websocket-key': 'short' }, 400, 'INVALID_REQUEST'],
+    ['an old version', { ...good, 'sec-websocket-version': '7' }, 400, 'INVALID_REQUEST'],
+  ]
+  for (const [name, headers, status, code, path, method] of cases) {
+    const answer = await refused(server, headers, path, method)
+    t.match({ status: answer.status, code: answer.body.code }, { status, code }, name)
+    t.notMatch(answer.body.message, server.token, 'no secret in the message')
+  }
+  t.match(server.hub.statistics(), { sockets: 0, handshakesAccepted: 0, handshakesRefused: cases.length })
+})
+
+t.test('a plain request to /stream is asked to upgrade, and only with a key', async t => {
+  const server = await startBare(t)
+  const asked = (headers: Record<string, string>) => server.app.inject({ url: '/stream', headers })
+  t.equal((await asked({})).statusCode, 401)
+  const answer = await asked({ authorization: `Bearer ${server.token}` })
+  t.equal(answer.statusCode, 426)
+  t.equal(answer.headers.upgrade, 'websocket')
+  t.match(answer.json(), { code: 'UPGRADE_REQUIRED' })
+})
+
+t.test('handshakes are admitted at a bounded rate, and who is not is told when to come back', async t => {
+  const clock = manualClock()
+  const server = await startBare(t, { clock, handshakesPerSecond: 2 })
+  await openStream(t, server)
+  await openStream(t, server)
+  const answer = await refused(server, { authorization: `Bearer ${server.token}` })
+  t.equal(answer.status, 503)
+  t.equal(answer.body.code, 'NOT_READY')
+  const retryAfter = Number(answer.headers['retry-after'])
+  t.ok(retryAfter >= 1 && retryAfter <= 5)
+  clock.advance(500)
+  await openStream(t, server)
+  t.match(server.hub.statistics(), { sockets: 3, handshakesAccepted: 3, handshakesRefused: 1 })
+})
+
+t.test('sockets are bounded, of one key and of all', async t => {
+  const access: Access = { id: 'k', kind: 'server', name: 'k', grants: [], project: 'default', environment: 'production' }
+  const request = {
+    url: '/stream',
+    method: 'GET',
+    headers: { upgrade: 'websocket', authorization: 'Bearer x', 'sec-websocket-protocol': 'sluice.v1' },
+  } as unknown as IncomingMessage
+  const gate = (changed: Partial<Gate>): Gate => ({
+    keys: { authenticate: () => access },
+    log: { state: () => ({ documents: { environment: new Map([['default/production', {}]]) } }) as unknown as State },
+    isDraining: () => false,
+    admit: () => true,
+    sockets: () => 0,
+    socketsOf: () => 0,
+    ...changed,
+  })
+  const judged = (changed: Partial<Gate>, random = 0) => judge(request, gate(changed), random)
+  t.match(judged({}), { log: 'default/production', access: { id: 'k' } })
+  t.match(judged({ sockets: () => SOCKETS_MAX }), { error: { code: 'NOT_READY' }, retryAfter: 1 })
+  t.match(judged({ socketsOf: () => SOCKETS_PER_KEY_MAX }, 0.999), { error: { code: 'TOO_MANY_REQUESTS', status: 429 }, retryAfter: 5 })
+  t.match(judged({ isDraining: () => true }), { error: { code: 'NOT_READY' } })
+})
+
+t.test('what comes right behind the handshake is not lost', async t => {
+  const server = await startBare(t)
+  const line = await openLine(t, server)
+  line.write(clientFrame('{"type":"hello","instance":"i","service":"s","sdk":"x","revision":0,"epoch":""}'))
+  const bytes: Buffer[] = []
+  const first = await new Promise<unknown>(resolve => {
+    line.on('data', chunk => {
+      bytes.push(chunk as Buffer)
+      const [message] = messagesIn(Buffer.concat(bytes))
+      if (message !== undefined) resolve(message)
+    })
+    line.resume()
+  })
+  t.match(first, { type: 'ruleset', revision: 0, flags: [], segments: [] })
+})
