@@ -8,8 +8,7 @@ import { simulate } from './simulation.ts'
 
 const STEPS = Number(process.env.SLUICE_SIMULATION_STEPS ?? 300)
 const only = process.env.SLUICE_SIMULATION_SEED
-const seeds =
-  only === undefined ? Array.from({ length: Number(process.env.SLUICE_SIMULATION_SEEDS ?? 200) }, (_, i) => i) : [Number(only)]
+const seeds = only === undefined ? Array.from({ length: Number(process.env.SLUICE_SIMULATION_SEEDS ?? 200) }, (_, i) => i) : [Number(only)]
 
 t.test(`${seeds.length} seeded courses of ${STEPS} steps`, async t => {
   const failures: string[] = []
