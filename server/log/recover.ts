@@ -33,6 +33,8 @@ export async function holdAgainstHeads(storage: Storage, logs: Map<string, Memor
       changed.push(memory)
     }
   }
+  // Nothing to say, nothing to write: a start on a full disk must not fail for it.
+  if (changed.length === 0) return
   for (const memory of changed) memory.epoch = randomUUID()
   await storage.replaceHeads(changed.map(headRow))
   for (const memory of changed) memory.stored = true
