@@ -3,7 +3,7 @@
  * the kill is acknowledged; beside it a megabyte of ballast that is given up when a full disk leaves no room for it.
  */
 import { createHash, randomBytes } from 'node:crypto'
-import { open, readFile, rm, stat, truncate } from 'node:fs/promises'
+import { open, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Change } from '../../schemas/change.ts'
 import { SluiceError } from '../../schemas/errors.ts'
@@ -108,14 +108,12 @@ export class Journal {
     const file = join(this.#folder, JOURNAL_FILE)
     const handle = await open(file, 'a', 0o600)
     try {
+      // A torn line from a former life, or from an attempt that failed: what follows it could not be read.
+      await handle.truncate(this.#length)
       await handle.writeFile(line)
       await handle.datasync()
       if (this.#length === 0) await syncFolder(this.#folder)
       this.#length += line.length
-    } catch (error) {
-      // Half a line in the middle would make the whole file unreadable.
-      await truncate(file, this.#length).catch(() => {})
-      throw error
     } finally {
       await handle.close()
     }
