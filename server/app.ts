@@ -1,7 +1,6 @@
 /** Builds the server: opens its parts in the order they need each other, adds every route, and closes all of it again. */
 import fastify, { type FastifyInstance } from 'fastify'
 import type { FastifyBaseLogger } from 'fastify'
-import { pino } from 'pino'
 import { SluiceError } from '../schemas/errors.ts'
 import { addKeyCheck } from './access/check.ts'
 import { guardRoutes, type Registered } from './access/guard.ts'
@@ -21,6 +20,7 @@ import { instanceRoutes } from './instances/routes.ts'
 import { startExpiry } from './kills/expiry.ts'
 import { killRoutes } from './kills/routes.ts'
 import { openLifecycle } from './lifecycle.ts'
+import { openLogger } from './logger.ts'
 import { openLog } from './log/log.ts'
 import type { ChangeLog } from './log/types.ts'
 import { measureRequests } from './metrics/measure.ts'
@@ -71,7 +71,7 @@ export interface Sluice {
 /** Errors: those of `openLog`, `ROUTE_WITHOUT_POLICY`. */
 export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
   const { config, clock } = options
-  const logger = options.logger ?? pino({ level: config.logLevel, base: null }, pino.destination({ dest: 2, sync: true }))
+  const logger = options.logger ?? openLogger(config)
   const lifecycle = openLifecycle(clock.now())
 
   const log = options.log ?? (await openLog({ data: config.data, clock, logger }))
