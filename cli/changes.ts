@@ -53,12 +53,16 @@ export function touchedText(change: Pick<Change, 'edits'>): string {
 /** Differences shown per document; an import of a thousand flags is not read line by line. */
 const DIFFERENCES_SHOWN = 40
 
-/** What each document of a change was and is, place by place. */
-export function editLines(edits: Change['edits'], output: Output): string[] {
-  return edits.flatMap(edit => [
-    `  ${editTitle(edit)}`,
-    ...(edit.before === null || edit.after === null ? [] : differenceLines(differences(edit.before, edit.after), output)),
-  ])
+/** A change whole: its line, then each document place by place. */
+export function changeLines(change: Change, output: Output): string[] {
+  return [changeLine(change, output), ...change.edits.flatMap(edit => editLines(edit, change.edits.length > 1, output))]
+}
+
+/** @param titled whether to name the document where only places of it differ */
+export function editLines(edit: Change['edits'][number], titled: boolean, output: Output): string[] {
+  if (edit.before === null || edit.after === null) return [`    ${editTitle(edit)}`]
+  const lines = differenceLines(differences(edit.before, edit.after), output)
+  return titled ? [`    ${editTitle(edit)}`, ...lines.map(line => `  ${line}`)] : lines
 }
 
 function editTitle(edit: Change['edits'][number]): string {

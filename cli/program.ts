@@ -1,5 +1,27 @@
 /** The tree of commands: `sluice …`. Each command is one file that adds itself here. */
 import { Command, Option } from 'commander'
+import { addCompletion } from './commands/completion.ts'
+import { addDiff } from './commands/diff.ts'
+import { addEnvironments } from './commands/environments.ts'
+import { addExplain } from './commands/explain.ts'
+import { addExport } from './commands/export.ts'
+import { addFlag } from './commands/flag.ts'
+import { addFlags } from './commands/flags.ts'
+import { addHistory } from './commands/history.ts'
+import { addImport } from './commands/import.ts'
+import { addInstances } from './commands/instances.ts'
+import { addKeys } from './commands/keys.ts'
+import { addKill } from './commands/kill.ts'
+import { addKills } from './commands/kills.ts'
+import { addLift } from './commands/lift.ts'
+import { addLogin } from './commands/login.ts'
+import { addLogout } from './commands/logout.ts'
+import { addProjects } from './commands/projects.ts'
+import { addRevert } from './commands/revert.ts'
+import { addSegments } from './commands/segments.ts'
+import { addServe } from './commands/serve.ts'
+import { addStatus } from './commands/status.ts'
+import { addWatch } from './commands/watch.ts'
 
 const EXAMPLES = `
 Examples:
@@ -14,6 +36,32 @@ failed · 4 done, but not every connected instance has confirmed it in time.
 
 Where to go: --url, -p and -e, else SLUICE_URL, SLUICE_PROJECT and SLUICE_ENVIRONMENT, else what "sluice login"
 stored. The key comes from SLUICE_KEY or "sluice login", never from the command line of another command.`
+
+/** In the order that help lists them. */
+const COMMANDS = [
+  addStatus,
+  addFlags,
+  addFlag,
+  addKill,
+  addLift,
+  addKills,
+  addExplain,
+  addWatch,
+  addInstances,
+  addHistory,
+  addDiff,
+  addRevert,
+  addSegments,
+  addExport,
+  addImport,
+  addEnvironments,
+  addProjects,
+  addKeys,
+  addLogin,
+  addLogout,
+  addServe,
+  addCompletion,
+] as const
 
 /** A fresh tree, ready to parse. */
 export function buildProgram(): Command {
@@ -37,5 +85,6 @@ export function buildProgram(): Command {
     // Usage errors are thrown and shown by main.ts, in the manner of every other failure.
     .configureOutput({ outputError: () => undefined })
     .helpCommand('help [command]', 'how a command is used')
+  for (const add of COMMANDS) add(program)
   return program
 }

@@ -156,3 +156,44 @@ function bad(text: string, why: string): Failure {
     `Write it as in --where /device/os=android, --where 'app.version<2.5.0', --where 'ip in-cidr 10.0.0.0/8' or --where segment=beta.`,
   )
 }
+
+/** The `--where` that says the same as a clause, or null when none does (`ignoreCase`, unusual attributes). `parseWhere` reads it back. */
+export function whereText(clause: Clause): string | null {
+  if (clause.ignoreCase === true || clause.values.length === 0) return null
+  const not = clause.negate === true
+  const values = clause.values.map(value => (typeof value === 'string' ? quotedText(value, clause.op) : String(value))).join(',')
+  if (clause.op === 'segment') return `segment${not ? '!=' : '='}${values}`
+  if (clause.attribute === undefined) return null
+  const attribute =
+    ATTRIBUTE.exec(`${clause.attribute} `)?.[2] === clause.attribute && clause.attribute !== 'segment'
+      ? clause.attribute
+      : JSON.stringify(clause.attribute)
+  const text = shortText(attribute, clause, values, not)
+  return equal(parsedOrNull(text), clause) ? text : null
+}
+
+function shortText(attribute: string, clause: Clause, values: string, not: boolean): string {
+  if (clause.op === 'in') return `${attribute}${not ? '!=' : '='}${values}`
+  if (clause.op === 'exists') return `${attribute} ${clause.values[0] === false ? 'missing' : 'exists'}`
+  return `${attribute} ${not ? 'not ' : ''}${clause.op} ${values}`
+}
+
+/** Quotes where a text would be read as something else. */
+function quotedText(value: string, op: Operator): string {
+  if (op === 'matches') return `"${value.replace(/["\\]/g, '\\$&')}"`
+  return /^[A-Za-z_./][^,"'\\\s]*$/.test(value) && value !== 'true' && value !== 'false' ? value : `"${value.replace(/["\\]/g, '\\$&')}"`
+}
+
+function parsedOrNull(text: string): Clause | null {
+  try {
+    return parseWhere(text)
+  } catch {
+    return null
+  }
+}
+
+function equal(a: Clause | null, b: Clause): boolean {
+  const form = (clause: Clause) =>
+    JSON.stringify([clause.attribute, clause.op, clause.values, clause.negate === true, clause.ignoreCase === true])
+  return a !== null && form(a) === form(b)
+}

@@ -1,6 +1,6 @@
 /** Flags, clauses and kills in words: what a person reads at 3 a.m. Pure. */
 import type { Clause } from '../schemas/clause.ts'
-import type { Flag, Serve } from '../schemas/flag.ts'
+import type { Flag, FlagKind, Serve } from '../schemas/flag.ts'
 import type { Json, Scalar } from '../schemas/json.ts'
 import { WEIGHT_TOTAL } from '../schemas/limits.ts'
 import type { Operator } from '../schemas/operator.ts'
@@ -97,3 +97,6 @@ export function countText(count: number, noun: string): string {
 export function commandText(words: readonly string[]): string {
   return words.map(word => (/^[A-Za-z0-9_@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)).join(' ')
 }
+
+/** The kinds of flags, as `schemas/flag.ts` lists them; written again because that file brings zod, which a command line need not wait for. */
+export const FLAG_KINDS: readonly FlagKind[] = ['release', 'kill-switch', 'config', 'rate-limit', 'safety-valve', 'migration']

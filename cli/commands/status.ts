@@ -1,0 +1,46 @@
+/** `sluice status`: how the server is, who you are to it, and what stands in each environment. */
+import type { Command } from 'commander'
+import type { Status, WhoAmI } from '../answers.ts'
+import { durationText } from '../moment.ts'
+import { table } from '../output.ts'
+import { openSession } from '../session.ts'
+import { reachText } from './keys.ts'
+
+const HELP = `
+Examples:
+  $ sluice status
+  $ sluice status --json`
+
+export function addStatus(program: Command): void {
+  program
+    .command('status')
+    .summary('how the server is, who you are, and what stands where')
+    .description('The server, your key, and each environment: revision, connected instances, standing kills.')
+    .addHelpText('after', HELP)
+    .action(async (_options: object, self: Command) => {
+      const session = openSession(self)
+      const { output, settings } = session
+      const { colors } = output
+      const [status, you] = await Promise.all([
+        session.client().call<Status>('/api/v1/status'),
+        session.client().call<WhoAmI>('/api/v1/whoami'),
+      ])
+      output.data({ url: settings.url, project: settings.project, environment: settings.environment, ...status, you })
+      const up = durationText(Math.max(0, Date.now() - Date.parse(status.startedAt)))
+      output.line(`${colors.bold(settings.url)}  Sluice ${status.version}, up ${up}`)
+      output.line(`you       ${you.name} (${you.kind} key ${you.id}): ${reachText(you)}`)
+      output.line(
+        `storage   ${status.storage.healthy ? colors.green('healthy') : colors.red(`ill: ${status.storage.problem ?? 'unknown'}`)}${status.storage.volatile > 0 ? `, ${status.storage.volatile} changes published but not yet stored` : ''}`,
+      )
+      output.line(
+        `commands  go to ${settings.project}/${settings.environment}${settings.environmentNamed ? '' : ' (named nowhere, so kill, lift, revert and import ask for -e)'}`,
+      )
+      const rows = status.environments.map(each => [
+        `${each.project}/${each.environment}`,
+        String(each.revision),
+        String(each.instances),
+        each.kills > 0 ? colors.red(String(each.kills)) : '0',
+      ])
+      for (const line of table([['ENVIRONMENT', 'REVISION', 'INSTANCES', 'KILLS'], ...rows])) output.line(line)
+    })
+}
