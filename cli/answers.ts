@@ -2,7 +2,6 @@
 import type { Grant, KeyKind } from '../schemas/accesskey.ts'
 import type { Change } from '../schemas/change.ts'
 import type { Flag } from '../schemas/flag.ts'
-import type { Json } from '../schemas/json.ts'
 import type { Kill } from '../schemas/kill.ts'
 import type { Segment } from '../schemas/segment.ts'
 
@@ -33,12 +32,14 @@ export interface Killed extends Written {
 }
 
 export interface KilledMany extends Written {
-  readonly kills: readonly { readonly flag: string; readonly kill: Kill }[]
-  readonly skipped?: readonly Json[]
+  readonly kills: readonly { readonly flag: string; readonly kill: Kill; readonly existing: boolean }[]
+  /** Flags that could not be killed so; the others were not kept waiting. */
+  readonly skipped: readonly { readonly flag: string; readonly code: string; readonly message: string }[]
+  readonly affected: { readonly downstream: readonly string[] }
 }
 
 export interface Lifted extends Written {
-  readonly lifted?: readonly (string | { readonly id: string; readonly flag?: string })[]
+  readonly lifted: readonly string[]
 }
 
 /** A kill that stands, with the flag it lies over. */

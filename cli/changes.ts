@@ -75,6 +75,7 @@ export function differenceLines(list: readonly { path: string; before?: unknown;
   const lines = list.slice(0, DIFFERENCES_SHOWN).map(({ path, before, after }) => {
     const earlier = before === undefined || before === null ? null : colors.red(valueText(before as never))
     const later = after === undefined || after === null ? null : colors.green(valueText(after as never))
+    if (path === '') return `    ${earlier === null ? 'is new' : later === null ? 'is removed' : 'is another'}`
     if (earlier === null) return `    + ${path}: ${later ?? 'null'}`
     return later === null ? `    - ${path}: ${earlier}` : `    ~ ${path}: ${earlier} → ${later}`
   })

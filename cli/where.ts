@@ -162,17 +162,14 @@ export function whereText(clause: Clause): string | null {
   if (clause.ignoreCase === true || clause.values.length === 0) return null
   const not = clause.negate === true
   const values = clause.values.map(value => (typeof value === 'string' ? quotedText(value, clause.op) : String(value))).join(',')
-  if (clause.op === 'segment') return `segment${not ? '!=' : '='}${values}`
-  if (clause.attribute === undefined) return null
-  const attribute =
-    ATTRIBUTE.exec(`${clause.attribute} `)?.[2] === clause.attribute && clause.attribute !== 'segment'
-      ? clause.attribute
-      : JSON.stringify(clause.attribute)
-  const text = shortText(attribute, clause, values, not)
+  const text = clause.op === 'segment' ? `segment${not ? '!=' : '='}${values}` : shortText(clause, values, not)
   return equal(parsedOrNull(text), clause) ? text : null
 }
 
-function shortText(attribute: string, clause: Clause, values: string, not: boolean): string {
+function shortText(clause: Clause, values: string, not: boolean): string {
+  const name = clause.attribute ?? ''
+  const isPlain = ATTRIBUTE.exec(`${name} `)?.[2] === name && name !== 'segment'
+  const attribute = isPlain ? name : JSON.stringify(name)
   if (clause.op === 'in') return `${attribute}${not ? '!=' : '='}${values}`
   if (clause.op === 'exists') return `${attribute} ${clause.values[0] === false ? 'missing' : 'exists'}`
   return `${attribute} ${not ? 'not ' : ''}${clause.op} ${values}`

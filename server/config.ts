@@ -43,7 +43,7 @@ export const VARIABLES = {
 } as const satisfies Record<keyof Config, string>
 
 /** Variables of the CLI and SDK that the server lets pass. */
-const NOT_OURS: readonly string[] = ['SLUICE_URL', 'SLUICE_KEY']
+const NOT_OURS: readonly string[] = ['SLUICE_URL', 'SLUICE_KEY', 'SLUICE_PROJECT', 'SLUICE_ENVIRONMENT']
 
 /**
  * @param environment where the variables are read from, usually `process.env`; an empty one counts as not set

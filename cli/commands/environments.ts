@@ -45,13 +45,11 @@ export function addEnvironments(program: Command): void {
     .action(async (key: string, options: CreateOptions, self: Command) => {
       const session = openSession(self)
       const { output, settings } = session
-      const answer = await session
-        .client()
-        .call<{ dryRun?: boolean }>(`${session.projectPath}/environments`, {
-          method: 'POST',
-          body: { key, ...options },
-          query: session.write,
-        })
+      const answer = await session.client().call<{ dryRun?: boolean }>(`${session.projectPath}/environments`, {
+        method: 'POST',
+        body: { key, ...options },
+        query: session.write,
+      })
       output.data(answer)
       output.line(
         `${output.colors.bold(`${answer.dryRun === true ? 'WOULD CREATE' : 'CREATED'} environment ${key} in project ${settings.project}`)}${options.copyFrom === undefined ? ': every flag is there, off' : `: as ${options.copyFrom} is`}`,

@@ -53,11 +53,9 @@ export function addHistory(program: Command): void {
       const now = Date.now()
       const since = options.since === undefined ? undefined : placeText(options.since, '--since', now)
       const until = options.until === undefined ? undefined : placeText(options.until, '--until', now)
-      const answer = await session
-        .client()
-        .call<Changes>(`${session.environmentPath}/changes`, {
-          query: { since, until, flag, segment: options.segment, limit: options.limit },
-        })
+      const answer = await session.client().call<Changes>(`${session.environmentPath}/changes`, {
+        query: { since, until, flag, segment: options.segment, limit: options.limit },
+      })
       output.data(answer)
       for (const change of answer.changes)
         for (const line of options.full === true ? changeLines(change, output) : [changeLine(change, output)]) output.line(line)

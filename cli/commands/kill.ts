@@ -6,7 +6,7 @@ import type { Kill, KillRequest } from '../../schemas/kill.ts'
 import type { Killed, KilledMany, Written } from '../answers.ts'
 import { at } from '../client.ts'
 import { collect } from '../collect.ts'
-import { usage } from '../failure.ts'
+import { EXIT, usage } from '../failure.ts'
 import { durationText, momentAhead, momentText } from '../moment.ts'
 import { withWait, type WaitOptions } from '../receipts.ts'
 import { reportWrite } from '../report.ts'
@@ -104,21 +104,29 @@ async function reportOne(session: Session, killed: Killed, options: KillOptions)
 
 async function reportMany(session: Session, killed: KilledMany, options: KillOptions): Promise<void> {
   const [first] = killed.kills
-  const flags = killed.kills.map(each => each.flag)
   const chosen = options.tag === undefined ? '' : ` tagged ${options.tag}`
-  if (first === undefined) {
-    const title = `NOTHING KILLED in ${session.place}: no flag${chosen} had to be`
-    return reportWrite(session, killed, null, { title, rows: [], undo: null })
-  }
-  const ids = [...new Set(killed.kills.map(each => each.kill.id))]
+  // Undoing this command leaves alone what stood before it.
+  const fresh = killed.kills.filter(each => !each.existing)
+  const undone = fresh.length === 0 ? killed.kills : fresh
+  const verb = fresh.length === 0 ? 'ALREADY KILLED' : killed.dryRun === true ? 'WOULD KILL' : 'KILLED'
   await reportWrite(session, killed, options, {
-    title: `${killed.dryRun === true ? 'WOULD KILL' : 'KILLED'} ${countText(flags.length, 'flag')}${chosen} in ${session.place}`,
+    title: `${verb}: ${countText(killed.kills.length, 'flag')}${chosen} in ${session.place}`,
     rows: [
-      ['flags', killed.kills.map(({ flag, kill }) => `${flag} (serves ${variationText(flagOf(killed, flag), kill.variation)})`).join(', ')],
-      ...killRows(first.kill, null).filter(([label]) => label !== 'serves'),
+      ...killed.kills.map(
+        ({ flag, kill, existing }) =>
+          [
+            'flag',
+            `${flag} serves ${variationText(flagOf(killed, flag), kill.variation)}${existing ? ', as before: the same kill stood already' : ''}`,
+          ] as const,
+      ),
+      ...(first === undefined ? [] : killRows(first.kill, null).filter(([label]) => label !== 'serves')),
+      ['also off', downstreamText(killed.affected.downstream, 'them', first?.kill.clauses ?? [])],
     ],
-    undo: ['lift', '-e', session.settings.environment, ...ids.flatMap(id => ['--id', id])],
+    undo: first === undefined ? null : ['lift', '-e', session.settings.environment, ...undone.flatMap(each => ['--id', each.kill.id])],
   })
+  if (killed.skipped.length === 0) return
+  for (const { flag, code, message } of killed.skipped) session.output.note(`sluice: NOT KILLED: ${flag}: ${message} (${code})`)
+  session.exit(EXIT.refused)
 }
 
 function killRows(kill: Kill, flag: Flag | null): (readonly [string, string])[] {

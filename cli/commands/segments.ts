@@ -102,14 +102,12 @@ function addSet(parent: Command): void {
     const { key: _key, ...fields } = document
     const written = await (existing === null
       ? session.client().call<Written>(path, { method: 'POST', body: { ...fields, key }, query: session.write })
-      : session
-          .client()
-          .call<Written>(`${path}${at`/${key}`}`, {
-            method: 'PATCH',
-            body: { included: [], excluded: [], rules: [], ...fields },
-            ifMatch: existing.version,
-            query: session.write,
-          }))
+      : session.client().call<Written>(`${path}${at`/${key}`}`, {
+          method: 'PATCH',
+          body: { included: [], excluded: [], rules: [], ...fields },
+          ifMatch: existing.version,
+          query: session.write,
+        }))
     const verb = existing === null ? ['CREATED', 'WOULD CREATE'] : ['CHANGED', 'WOULD CHANGE']
     await reportWrite(session, written, options, {
       title:

@@ -15,6 +15,8 @@ import { openSession, type Session } from '../session.ts'
 const POLL_MS = 25_000
 /** How long each change's receipts are waited for, in ms. */
 const RECEIPTS_MS = 5_000
+/** The most that one page of the log holds. */
+const PAGE = 500
 const RETRY_FIRST_MS = 1_000
 const RETRY_MAX_MS = 30_000
 
@@ -66,7 +68,7 @@ async function watch(session: Session, options: WatchOptions, signal: AbortSigna
   const { output, place } = session
   const limit = options.limit === undefined ? Infinity : Number(options.limit)
   const query =
-    options.since === undefined ? { limit: 1 } : { since: placeText(options.since, '--since', Date.now()), order: 'oldest', limit: 1_000 }
+    options.since === undefined ? { limit: 1 } : { since: placeText(options.since, '--since', Date.now()), order: 'oldest', limit: PAGE }
   const start = await session.client().call<Changes>(`${session.environmentPath}/changes`, { query, signal })
   const earlier = options.since === undefined ? [] : start.changes
   let after = earlier.at(-1)?.revision ?? start.revision
@@ -120,13 +122,11 @@ function tellChange(session: Session, change: Change, options: WatchOptions): vo
 async function tellReceipts(session: Session, change: Change, signal: AbortSignal): Promise<void> {
   const { output } = session
   try {
-    const receipts = await session
-      .client()
-      .call<Receipts>(`${session.environmentPath}${at`/changes/${change.revision}/receipts`}`, {
-        query: { waitMs: RECEIPTS_MS },
-        waitMs: RECEIPTS_MS,
-        signal,
-      })
+    const receipts = await session.client().call<Receipts>(`${session.environmentPath}${at`/changes/${change.revision}/receipts`}`, {
+      query: { waitMs: RECEIPTS_MS },
+      waitMs: RECEIPTS_MS,
+      signal,
+    })
     output.record({ type: 'receipts', ...receipts })
     const text = `r${change.revision}  arrived: ${receiptsText(receipts, session.place)}`
     output.line(isConfirmed(receipts) ? output.colors.dim(text) : output.colors.yellow(text))
