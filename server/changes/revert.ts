@@ -10,10 +10,7 @@ import { refuseKilled } from '../flags/archive.ts'
 import { arranged } from '../flags/arrange.ts'
 import type { PlannedEdit, State } from '../log/types.ts'
 import { checkEdits, named } from '../rulesets/check.ts'
-import { differences } from './differences.ts'
-
-/** Not part of what an edit says: the log counts versions, and kills lie over the flag. */
-const IGNORED = ['version', 'kills']
+import { sameContent } from './content.ts'
 
 /**
  * @param later the entries after it that touch the same documents, for the message of a conflict
@@ -27,7 +24,7 @@ export function planRevert(state: State, change: Change, later: readonly Change[
   for (const edit of change.edits) {
     if (edit.type !== 'flag' && edit.type !== 'segment') continue
     const current = state.documents[edit.type].get(edit.key) ?? null
-    if (!sameContent(current, edit.after)) conflicts.push(conflict(edit.type, edit.key, later))
+    if (!sameContent(current, edit.after as object | null)) conflicts.push(conflict(edit.type, edit.key, later))
     if (edit.type === 'segment') edits.push({ type: 'segment', key: edit.key, after: edit.before as unknown as Segment | null })
     else edits.push({ type: 'flag', key: edit.key, after: restored(edit.before as unknown as Flag | null, current as Flag | null) })
   }
@@ -52,12 +49,6 @@ export function planRevert(state: State, change: Change, later: readonly Change[
 /** The edit's `before` under the kills that stand now. */
 function restored(before: Flag | null, current: Flag | null): Flag | null {
   return before === null ? null : arranged({ ...before, kills: current?.kills ?? [] })
-}
-
-/** Whether two documents say the same, whatever their versions and kills. */
-function sameContent(a: unknown, b: unknown): boolean {
-  if (a === null || b === null) return a === b
-  return differences(a, b, IGNORED).length === 0
 }
 
 function conflict(type: 'flag' | 'segment', key: string, later: readonly Change[]): ErrorDetail {

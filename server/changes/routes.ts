@@ -12,7 +12,7 @@ import { writeFields, written } from '../http/write.ts'
 import type { ChangesQuery, State } from '../log/types.ts'
 import { bytesOf } from '../rulesets/draft.ts'
 import type { Services } from '../services.ts'
-import { differences } from './differences.ts'
+import { contentDifferences } from './content.ts'
 import { page, PAGE_BYTES_MAX, PAGE_MAX } from './page.ts'
 import { type Point, pointSchema, readPoint, readRevision } from './point.ts'
 import { planRevert } from './revert.ts'
@@ -234,7 +234,7 @@ async function laterEdits(services: Services, log: string, change: Change): Prom
   return [...later.values()].sort((a, b) => a.revision - b.revision)
 }
 
-type DocumentDifferences = { type: 'flag' | 'segment'; key: string; differences: ReturnType<typeof differences> }
+type DocumentDifferences = { type: 'flag' | 'segment'; key: string; differences: ReturnType<typeof contentDifferences> }
 
 function documentsBetween(before: State, after: State, only: string | undefined): { documents: DocumentDifferences[]; more: boolean } {
   const documents: DocumentDifferences[] = []
@@ -244,7 +244,7 @@ function documentsBetween(before: State, after: State, only: string | undefined)
     const keys = new Set([...before.documents[type].keys(), ...after.documents[type].keys()])
     for (const key of [...keys].sort()) {
       if (only !== undefined && key !== only) continue
-      const found = differences(before.documents[type].get(key) ?? null, after.documents[type].get(key) ?? null, ['version'])
+      const found = contentDifferences(before.documents[type].get(key) ?? null, after.documents[type].get(key) ?? null, ['version'])
       if (found.length === 0) continue
       bytes += bytesOf(found)
       if (documents.length > 0 && bytes > PAGE_BYTES_MAX) return { documents, more: true }

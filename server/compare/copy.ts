@@ -1,7 +1,7 @@
 /** Comparing what flags do in two environments, and copying it from one to the other. */
 import type { Flag } from '../../schemas/flag.ts'
 import type { Json } from '../../schemas/json.ts'
-import { differences } from '../changes/differences.ts'
+import { contentDifferences } from '../changes/content.ts'
 import { arranged, picked, SETTINGS_FIELDS } from '../flags/arrange.ts'
 import { findFlag } from '../flags/find.ts'
 import type { PlannedEdit, State } from '../log/types.ts'
@@ -25,7 +25,7 @@ export function compared(here: State, there: State, only?: string): Comparison[]
     if (ours === undefined || theirs === undefined) {
       return { key, state: ours === undefined ? 'missing-here' : 'missing-there', differences: [], killed }
     }
-    const found = differences(ours, theirs, ['version', 'kills']).map(({ path, before, after }) => ({ path, here: before, there: after }))
+    const found = contentDifferences(ours, theirs).map(({ path, before, after }) => ({ path, here: before, there: after }))
     return { key, state: found.length === 0 ? 'same' : 'different', differences: found, killed }
   })
 }

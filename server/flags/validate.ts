@@ -54,7 +54,12 @@ export function flagProblems(flag: Flag, draft: Draft): ErrorDetail[] {
 
 /** What the clauses of a rule, kill or segment cannot be, each placed below `place` (which ends with its own dot, or is empty). */
 export function clauseProblems(clauses: readonly Clause[], draft: Pick<Draft, 'segments'>, place: string): ErrorDetail[] {
-  return clauses.flatMap((clause, i) => placed(checkClause(clause, draft.segments), `${place}clauses[${i}]`))
+  return clauses.flatMap((clause, i) =>
+    placed(checkClause(clause, draft.segments), `${place}clauses[${i}]`).map(problem => ({
+      ...problem,
+      message: `${problem.path}: ${problem.message}`,
+    })),
+  )
 }
 
 /** Keys that occur twice, each reported where it occurs again. */

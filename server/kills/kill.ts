@@ -90,7 +90,7 @@ function refuseProblems(state: State, flag: Flag, variation: string, clauses: re
   const [first] = problems
   if (first === undefined) return
   const more = problems.length > 1 ? ` (${problems.length - 1} more in details)` : ''
-  throw new SluiceError('INVALID_FLAG', `Kill of "${flag.key}" in "${state.log}": ${first.path}: ${first.message}${more}`, {
+  throw new SluiceError('INVALID_FLAG', `Kill of "${flag.key}" in "${state.log}": ${first.message}${more}`, {
     details: problems.slice(0, 50),
   })
 }

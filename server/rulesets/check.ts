@@ -7,10 +7,10 @@ import { type ErrorDetail, SluiceError } from '../../schemas/errors.ts'
 import type { Flag } from '../../schemas/flag.ts'
 import { CHAIN_MAX, FLAGS_MAX, RULESET_BYTES_MAX, SEGMENTS_MAX } from '../../schemas/limits.ts'
 import type { Segment } from '../../schemas/segment.ts'
+import { chainsOf } from '../../sdk/evaluator/cycles.ts'
 import { flagProblems } from '../flags/validate.ts'
 import type { PlannedEdit, State } from '../log/types.ts'
 import { segmentProblems } from '../segments/validate.ts'
-import { chains } from './chain.ts'
 import { bytesOf, type Draft, draftOf, placed } from './draft.ts'
 
 /** At most so many problems in one answer. */
@@ -171,48 +171,43 @@ function lostVariations(state: State, draft: Draft, written: ReadonlySet<string>
 
 function refuseChains(state: State, draft: Draft, edits: readonly PlannedEdit[], placeOf: PlaceOf): void {
   // What stood had no cycle, so a new one goes through a document whose links were written now.
-  const flagEdit = edits.find(edit => edit.type === 'flag' && edit.after !== null && edit.after.prerequisites.length > 0)
-  if (flagEdit !== undefined) {
-    const next = (key: string): string[] => (draft.flags.get(key)?.prerequisites ?? []).map(prerequisite => prerequisite.flag)
-    refuseChain('prerequisite', state, chains(draft.flags.keys(), next), edits, placeOf)
+  if (edits.some(edit => edit.type === 'flag' && edit.after !== null && edit.after.prerequisites.length > 0)) {
+    const links = [...draft.flags.values()].map(flag => [flag.key, flag.prerequisites.map(prerequisite => prerequisite.flag)] as const)
+    refuseChain('flag', state, new Map(links), edits, placeOf)
   }
-  const segmentEdit = edits.find(edit => edit.type === 'segment' && edit.after !== null && segmentsWithin(edit.after).length > 0)
-  if (segmentEdit !== undefined) {
-    const next = (key: string): string[] => {
-      const segment = draft.segments.get(key)
-      return segment === undefined ? [] : segmentsWithin(segment)
-    }
-    refuseChain('segment', state, chains(draft.segments.keys(), next), edits, placeOf)
+  if (edits.some(edit => edit.type === 'segment' && edit.after !== null && segmentsWithin(edit.after).length > 0)) {
+    const links = [...draft.segments.values()].map(segment => [segment.key, segmentsWithin(segment)] as const)
+    refuseChain('segment', state, new Map(links), edits, placeOf)
   }
 }
 
 function refuseChain(
-  what: 'prerequisite' | 'segment',
+  type: 'flag' | 'segment',
   state: State,
-  found: ReturnType<typeof chains>,
+  links: ReadonlyMap<string, readonly string[]>,
   edits: readonly PlannedEdit[],
   placeOf: PlaceOf,
 ): void {
-  const type = what === 'prerequisite' ? 'flag' : 'segment'
+  const { cycles, lengths } = chainsOf(links)
   const subject = (key: string): string => `${type === 'flag' ? 'Flag' : 'Segment'} "${key}" in "${state.log}"`
-  const field = what === 'prerequisite' ? 'prerequisites' : 'rules'
   const detail = (keys: readonly string[], code: string, message: string): ErrorDetail[] => {
     const edit = edits.find(candidate => candidate.type === type && keys.includes(candidate.key))
-    return placed([{ path: field, code, message }], edit === undefined ? '' : placeOf(edit))
+    return placed([{ path: type === 'flag' ? 'prerequisites' : 'rules', code, message }], edit === undefined ? '' : placeOf(edit))
   }
-  if (found.cycle !== null) {
-    const [first = ''] = found.cycle
-    const message = `${what === 'prerequisite' ? 'prerequisites' : 'segments'} form a cycle: ${found.cycle.join(' → ')}. Remove one of these links.`
-    throw new SluiceError(what === 'prerequisite' ? 'PREREQUISITE_CYCLE' : 'SEGMENT_CYCLE', `${subject(first)}: ${message}`, {
-      details: detail(found.cycle, 'cycle', message),
+  const [cycle] = cycles.values()
+  if (cycle !== undefined) {
+    const message = `${type === 'flag' ? 'prerequisites' : 'segments'} form a cycle: ${cycle.join(' → ')}. Remove one of these links.`
+    throw new SluiceError(type === 'flag' ? 'PREREQUISITE_CYCLE' : 'SEGMENT_CYCLE', `${subject(cycle[0] ?? '')}: ${message}`, {
+      details: detail(cycle, 'cycle', message),
     })
   }
-  const links = found.longest.length - 1
-  if (links <= CHAIN_MAX) return
-  const [first = ''] = found.longest
-  const message = `the chain of ${what}s has ${links} links, more than ${CHAIN_MAX}: ${found.longest.slice(0, 4).join(' → ')} → …. Shorten it.`
-  throw new SluiceError(type === 'flag' ? 'INVALID_FLAG' : 'INVALID_SEGMENT', `${subject(first)}: ${message}`, {
-    details: detail(found.longest, 'chain_too_long', message),
+  const tooLong = [...lengths].find(([, length]) => length > CHAIN_MAX)
+  if (tooLong === undefined) return
+  const [key, length] = tooLong
+  const noun = type === 'flag' ? 'prerequisites' : 'segments within segments'
+  const message = `the chain of ${noun} below it has ${length} links, more than ${CHAIN_MAX}. Shorten it.`
+  throw new SluiceError(type === 'flag' ? 'INVALID_FLAG' : 'INVALID_SEGMENT', `${subject(key)}: ${message}`, {
+    details: detail([key], 'chain_too_long', message),
   })
 }
 

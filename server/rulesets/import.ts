@@ -6,7 +6,7 @@
 import { type ErrorDetail, SluiceError } from '../../schemas/errors.ts'
 import type { Flag } from '../../schemas/flag.ts'
 import type { RulesetInput } from '../../schemas/ruleset.ts'
-import { differences } from '../changes/differences.ts'
+import { sameContent } from '../changes/content.ts'
 import { refuseKilled } from '../flags/archive.ts'
 import { arranged } from '../flags/arrange.ts'
 import { completeFlag } from '../flags/defaults.ts'
@@ -85,7 +85,7 @@ function work<T extends object>(
   const edits: [string, T | null][] = []
   for (const [key, after] of wanted) {
     const before = standing.get(key)
-    if (before !== undefined && differences(before, after, ['version']).length === 0) continue
+    if (before !== undefined && sameContent(before, after)) continue
     ;(before === undefined ? created : changed).push(key)
     edits.push([key, after])
   }
