@@ -9,7 +9,7 @@ export const attributeSchema = z
   .string()
   .min(1)
   .max(ATTRIBUTE_LENGTH_MAX)
-  .refine(name => !name.startsWith('/') || /^(\/([^~]|~[01])*)+$/.test(name), 'is not a JSON Pointer: "~" must be written "~0", "/" within a name "~1"')
+  .refine(name => !name.startsWith('/') || /^([^~]|~[01])*$/.test(name), 'is not a JSON Pointer: "~" must be written "~0", "/" within a name "~1"')
   .meta({ description: 'A plain attribute name, or a JSON Pointer when it starts with "/".' })
 
 /** The listed values of a clause, target or segment. */
