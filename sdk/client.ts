@@ -70,6 +70,7 @@ class Client implements Sluice {
   #saveTimer: Timer | null = null
   #saving: Promise<void> | null = null
   #unsaved = false
+  #rulesets = 0
   #savedAt = -Infinity
 
   readonly #listeners = { change: new Set<Events['change']>(), stale: new Set<Events['stale']>(), ready: new Set<Events['ready']>() }
@@ -164,6 +165,7 @@ class Client implements Sluice {
       connected: this.#state.stream.phase === 'live',
       stale: isStale(this.#state),
       since: this.#since,
+      rulesets: this.#rulesets,
     }
   }
 
@@ -337,6 +339,7 @@ class Client implements Sluice {
     const flags = new Map(whole.flags.map(flag => [flag.key, flag]))
     const segments = new Map(whole.segments.map(segment => [segment.key, segment]))
     this.#prepared = prepare(whole, whole.revision)
+    this.#rulesets += 1
     const before = { flags: this.#flags, segments: this.#segments }
     this.#flags = flags
     this.#segments = segments

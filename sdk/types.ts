@@ -121,6 +121,8 @@ export interface Status {
   readonly stale: boolean
   /** Since when `connected` and `stale` are what they are, in milliseconds since 1970. */
   readonly since: number
+  /** Whole rulesets taken from the server since `connect`; everything else arrived as changes. */
+  readonly rulesets: number
 }
 
 export interface Events {
