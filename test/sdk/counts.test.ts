@@ -1,0 +1,106 @@
+/** Sums of evaluations: exact, bounded, and always within what the server takes. */
+import t, { type Test } from 'tap'
+import { countsSchema, UPSTREAM_BYTES_MAX } from '../../schemas/stream.ts'
+import { type Counted, Counts, type Report, ROWS_MAX } from '../../sdk/counts.ts'
+
+const on: Counted = { variation: 'on', reason: 'FALLTHROUGH' }
+const off: Counted = { variation: 'off', reason: 'OFF' }
+const missing: Counted = { variation: null, reason: 'ERROR' }
+
+/** Everything in several reports, each within the server's limits. */
+function total(t: Test, reports: readonly Report[]): { count: number; dropped: number; rows: number } {
+  let count = 0
+  let dropped = 0
+  let rows = 0
+  const problems: string[] = []
+  for (const report of reports) {
+    if (!countsSchema.safeParse(report).success) problems.push('shape')
+    if (Buffer.byteLength(JSON.stringify(report)) > UPSTREAM_BYTES_MAX) problems.push('size')
+    for (const row of report.counts) count += row.count
+    rows += report.counts.length
+    dropped += report.dropped
+  }
+  t.same(problems, [])
+  return { count, dropped, rows }
+}
+
+t.test('sums per flag, variation and reason, and starts anew once taken', async t => {
+  const counts = new Counts()
+  for (let i = 0; i < 5; i++) counts.add('a', on)
+  counts.add('a', off)
+  counts.add('b', { variation: 'on', reason: 'RULE_MATCH', unbucketed: true })
+  counts.add('b', { variation: 'on', reason: 'RULE_MATCH' })
+  for (let i = 0; i < 3; i++) counts.add('x', missing)
+  counts.add('y', missing)
+  t.same(counts.take(), [
+    {
+      type: 'counts',
+      dropped: 0,
+      counts: [
+        { flag: 'a', variation: 'on', reason: 'FALLTHROUGH', count: 5 },
+        { flag: 'a', variation: 'off', reason: 'OFF', count: 1 },
+        { flag: 'b', variation: 'on', reason: 'RULE_MATCH', count: 2, unbucketed: 1 },
+        { flag: 'x', variation: null, reason: 'ERROR', count: 3 },
+        { flag: 'y', variation: null, reason: 'ERROR', count: 1 },
+      ],
+      unknownOperators: [],
+    },
+  ])
+  t.same(counts.take(), [])
+  counts.add('a', on)
+  t.equal(counts.take()[0]?.counts[0]?.count, 1, 'a known result is counted from nought again')
+})
+
+t.test('a report that could not be sent is added to what came since', async t => {
+  const counts = new Counts()
+  counts.add('a', on)
+  const [report] = counts.take()
+  counts.add('a', on)
+  counts.giveBack(report!)
+  t.match(counts.take(), [{ counts: [{ flag: 'a', count: 2 }] }])
+})
+
+t.test('many rows are split into messages that the server takes, a few at a time', async t => {
+  const counts = new Counts()
+  const flags = 9_000
+  for (let i = 0; i < flags; i++) counts.add(`${'long-'.repeat(20)}${i}`, { variation: 'on', reason: 'FALLTHROUGH' })
+  let seen = 0
+  for (let reports = counts.take(), rounds = 0; reports.length > 0; reports = counts.take(), rounds++) {
+    t.ok(reports.length <= 5 && rounds < 20)
+    seen += total(t, reports).count
+  }
+  t.equal(seen, flags, 'none is lost')
+})
+
+t.test('what does not fit is dropped and counted', async t => {
+  const counts = new Counts()
+  const evaluations = 2 * ROWS_MAX + 500
+  for (let i = 0; i < evaluations; i++) counts.add(`unknown-${i}`, missing)
+  for (let i = 0; i < 50_000; i++) counts.add(`flag-${i}`, { variation: 'on', reason: 'FALLTHROUGH' })
+  counts.add('k'.repeat(5_000), on)
+  counts.add(undefined as unknown as string, on)
+  let count = 0
+  let dropped = 0
+  let rows = 0
+  for (let reports = counts.take(); reports.length > 0; reports = counts.take()) {
+    const sums = total(t, reports)
+    count += sums.count
+    dropped += sums.dropped
+    rows += sums.rows
+  }
+  t.equal(count + dropped, evaluations + 50_002)
+  t.equal(rows, ROWS_MAX)
+})
+
+t.test('operators that are not known are said once, and again to who has not heard them', async t => {
+  const counts = new Counts()
+  counts.setUnknownOperators([])
+  t.same(counts.take(), [])
+  counts.setUnknownOperators([{ op: 'soundsLike', where: 'flag a' }])
+  t.match(counts.take(), [{ counts: [], unknownOperators: [{ op: 'soundsLike', where: 'flag a' }] }])
+  t.same(counts.take(), [])
+  counts.repeatUnknownOperators()
+  t.equal(counts.take().length, 1)
+  counts.setUnknownOperators(Array.from({ length: 500 }, (_, i) => ({ op: `op-${i}`.repeat(50), where: 'w'.repeat(1_000) })))
+  t.equal(total(t, counts.take()).rows, 0)
+})
