@@ -71,8 +71,9 @@ export function entryOf(memory: Memory, content: Omit<Change, 'revision' | 'hash
   const revision = memory.revision + 1
   if (!Number.isSafeInteger(revision)) throw new Error(`The log ${memory.log} has run out of revisions.`)
   const { at, actor, action, comment, edits, reverts } = content
-  const rest = { revision, at, actor, action, comment, edits, reverts, previousHash: memory.hash }
-  return entryFrom(memory, deepFrozen({ ...rest, hash: changeHash(memory.log, rest) }))
+  const previousHash = memory.hash
+  const hash = changeHash(memory.log, { revision, at, actor, action, comment, edits, reverts, previousHash })
+  return entryFrom(memory, deepFrozen({ revision, at, actor, action, comment, edits, reverts, hash, previousHash }))
 }
 
 /** The entry of a change that is already numbered and hashed, as the journal keeps it. */

@@ -33,6 +33,8 @@ export async function changes({ storage, memory, waiting }: Sources, query: Chan
   const newest = stored.reduce((revision, change) => Math.max(revision, change.revision), 0)
   const rest = unstored.filter(change => change.revision > newest)
   const all = order === 'newest' ? [...rest.reverse(), ...stored] : [...stored, ...rest]
+  const isWhole = touching.length === 0 && since === undefined && until === undefined
+  if (isWhole) checkLinks(memory.log, order === 'newest' ? all.toReversed() : all)
   return all.slice(0, limit)
 }
 
@@ -173,6 +175,14 @@ function broken(log: string, revision: number): SluiceError {
 function notFound(memory: Memory, revision: number): SluiceError {
   const range = memory.revision === 0 ? 'is empty' : `goes from 1 to ${memory.revision}`
   return new SluiceError('CHANGE_NOT_FOUND', `There is no revision ${revision} in "${memory.log}": its log ${range}.`)
+}
+
+/** Entries without a filter follow one another: one that the database no longer shows is noticed. */
+function checkLinks(log: string, entries: readonly Change[]): void {
+  for (let i = 1; i < entries.length; i++) {
+    const entry = entries[i]
+    if (entry !== undefined && entry.previousHash !== entries[i - 1]?.hash) throw broken(log, entry.revision)
+  }
 }
 
 /** Whether an entry that is not stored yet belongs to the answer. */

@@ -81,7 +81,7 @@ export class Journal {
     this.#length = 0
   }
 
-  /** Put the ballast in its place, unless it is there. */
+  /** Put the ballast in its place, unless it is there. Rejects with the system's error when there is no room for it. */
   async keepBallast(): Promise<void> {
     const file = join(this.#folder, BALLAST_FILE)
     try {
@@ -96,11 +96,9 @@ export class Journal {
         await handle.close()
       }
     } catch (error) {
-      await rm(file, { force: true }).catch(() => {})
-      this.#logger.warn(
-        { err: error },
-        `${file} cannot be written: on a full disk there may be no room to journal a kill. Make room on the disk`,
-      )
+      // Half of it would take the room that something else needs.
+      await rm(file, { force: true })
+      throw error
     }
   }
 

@@ -82,7 +82,9 @@ class OpenLog implements ChangeLog {
   readonly #listeners = new Set<(published: Published) => void>()
   #turn: Promise<unknown> = Promise.resolve()
   #problem: SluiceError | null = null
-  #retry: { timer: Timer; afterMs: number } | null = null
+  #retry: Timer | null = null
+  #isBallastMissing = false
+  #ballastTimer: Timer | null = null
   #closed = false
 
   constructor(options: LogOptions, storage: Storage, logs: Map<string, Memory>) {
@@ -104,7 +106,7 @@ class OpenLog implements ChangeLog {
       this.#waiting.push(entries)
     }
     if (commits.length > 0) await this.#storeWaiting()
-    await this.#journal.keepBallast()
+    await this.#keepBallast()
     await this.#headFile.save()
   }
 
@@ -151,9 +153,9 @@ class OpenLog implements ChangeLog {
     if (this.#closed) return
     this.#closed = true
     await this.#turn
-    this.#retry?.timer.cancel()
-    this.#retry = null
     if (this.#waiting.length > 0) await this.#storeWaiting()
+    this.#retry?.cancel()
+    this.#ballastTimer?.cancel()
     await this.#headFile.save()
     await this.#storage.close()
   }
@@ -204,7 +206,7 @@ class OpenLog implements ChangeLog {
     } catch (error) {
       logger.warn({ err: error }, 'The journal cannot be removed. All of it is in the database, and the next start sees that')
     }
-    await this.#journal.keepBallast()
+    await this.#keepBallast()
     await this.#headFile.save()
     return null
   }
@@ -240,6 +242,26 @@ class OpenLog implements ChangeLog {
     this.#waiting.push(entries)
   }
 
+  async #keepBallast(): Promise<void> {
+    try {
+      await this.#journal.keepBallast()
+      this.#isBallastMissing = false
+    } catch (error) {
+      const { logger, data, clock } = this.#options
+      if (!this.#isBallastMissing) {
+        logger.warn(
+          { err: error },
+          `There is no room for the ballast in ${data}: should the disk be full, a kill may not find room in the journal. Make room on the disk`,
+        )
+      }
+      this.#isBallastMissing = true
+      this.#ballastTimer?.cancel()
+      this.#ballastTimer = clock.after(RETRY_MAX_MS, () => {
+        if (!this.#closed) void this.#inTurn(() => this.#keepBallast())
+      })
+    }
+  }
+
   #failed(error: unknown): void {
     this.#problem =
       error instanceof SluiceError && (error.code === 'STORAGE_FULL' || error.code === 'STORAGE_UNAVAILABLE')
@@ -251,16 +273,14 @@ class OpenLog implements ChangeLog {
   #recovered(): void {
     if (this.#problem !== null) this.#options.logger.info({}, 'The log can be written again')
     this.#problem = null
-    this.#retry?.timer.cancel()
+    this.#retry?.cancel()
     this.#retry = null
   }
 
-  #retryAfter(afterMs: number): { timer: Timer; afterMs: number } {
-    const timer = this.#options.clock.after(afterMs, () => {
-      if (this.#closed) return
-      void this.#inTurn(() => this.#tryAgain(afterMs))
+  #retryAfter(afterMs: number): Timer {
+    return this.#options.clock.after(afterMs, () => {
+      if (!this.#closed) void this.#inTurn(() => this.#tryAgain(afterMs))
     })
-    return { timer, afterMs }
   }
 
   async #tryAgain(afterMs: number): Promise<void> {
@@ -285,7 +305,7 @@ class OpenLog implements ChangeLog {
       volatile === 0 ? '' : ` ${volatile} ${volatile === 1 ? 'kill is' : 'kills are'} published and waiting to be stored first.`
     return new SluiceError(
       failure.code,
-      `The change was not stored: ${failure.message}${waiting} Flags are read and streamed as before, and kills still work. Send the change again when this is mended.`,
+      `The change was not stored. ${failure.message}${waiting} Flags are read and streamed as before, and kills still work. Send the change again when this is mended.`,
       { cause: failure },
     )
   }
