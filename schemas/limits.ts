@@ -37,6 +37,13 @@ export const KILLS_MAX = 100
 export const FLAGS_MAX = 20_000
 /** Segments of one environment. */
 export const SEGMENTS_MAX = 5_000
+export const PROJECTS_MAX = 1_000
+/** Environments of one project. */
+export const ENVIRONMENTS_MAX = 100
+/** Keys of one server. */
+export const KEYS_MAX = 10_000
+/** Grants of one admin key. */
+export const GRANTS_MAX = 100
 /** Longest chain of prerequisites, and of segments within segments. */
 export const CHAIN_MAX = 50
 

@@ -10,6 +10,7 @@ import { changeRoutes } from './changes/routes.ts'
 import type { Clock } from './clock.ts'
 import { compareRoutes } from './compare/routes.ts'
 import type { Config } from './config.ts'
+import { environmentRoutes } from './environments/routes.ts'
 import { explainRoutes } from './explain/routes.ts'
 import { flagRoutes } from './flags/routes.ts'
 import { healthRoutes } from './health/routes.ts'
@@ -17,6 +18,7 @@ import { addBodyParser } from './http/body.ts'
 import { addErrorAnswers, answerClientError, answerError } from './http/errors.ts'
 import { addMethodAnswers } from './http/methods.ts'
 import { instanceRoutes } from './instances/routes.ts'
+import { keyRoutes } from './keys/routes.ts'
 import { startExpiry } from './kills/expiry.ts'
 import { killRoutes } from './kills/routes.ts'
 import { openLifecycle } from './lifecycle.ts'
@@ -26,11 +28,13 @@ import type { ChangeLog } from './log/types.ts'
 import { measureRequests } from './metrics/measure.ts'
 import { metricsRoutes } from './metrics/routes.ts'
 import { ofrepRoutes } from './ofrep/routes.ts'
+import { projectRoutes } from './projects/routes.ts'
 import { openRulesets } from './rulesets/prepared.ts'
 import { rulesetRoutes } from './rulesets/routes.ts'
 import { segmentRoutes } from './segments/routes.ts'
 import type { Services } from './services.ts'
 import { FIRST_ENVIRONMENT, FIRST_PROJECT, type FirstKeys, setUp } from './setup.ts'
+import { statusRoutes } from './status/routes.ts'
 import { type HubHandle, openHub } from './stream/hub.ts'
 import { streamRoutes } from './stream/routes.ts'
 import { telemetryRoutes } from './telemetry/routes.ts'
@@ -93,6 +97,10 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
 
   healthRoutes(app, services, lifecycle)
   metricsRoutes(app, { services, hub, usage, series })
+  statusRoutes(app, services, lifecycle)
+  projectRoutes(app, services)
+  environmentRoutes(app, services)
+  keyRoutes(app, services, keys)
   flagRoutes(app, services)
   segmentRoutes(app, services)
   killRoutes(app, services)

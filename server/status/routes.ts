@@ -1,0 +1,67 @@
+/** Who am I to this server, and how is it? */
+import type { FastifyInstance } from 'fastify'
+import { z } from 'zod'
+import { grantSchema, KEY_KINDS } from '../../schemas/accesskey.ts'
+import { anyKey, kinds } from '../access/policy.ts'
+import { seesEnvironment } from '../access/visible.ts'
+import { moment } from '../clock.ts'
+import { route } from '../http/route.ts'
+import type { Lifecycle } from '../lifecycle.ts'
+import { SERVER_LOG } from '../log/types.ts'
+import type { Services } from '../services.ts'
+import { VERSION } from '../version.ts'
+
+export function statusRoutes(app: FastifyInstance, services: Services, lifecycle: Lifecycle): void {
+  const { log, hub } = services
+
+  route(app, {
+    method: 'GET',
+    url: '/api/v1/whoami',
+    policy: anyKey,
+    tag: 'status',
+    summary: 'What the key sent is, and what it gives',
+    response: z.object({
+      id: z.string(),
+      kind: z.enum(KEY_KINDS),
+      name: z.string(),
+      grants: z.array(grantSchema),
+      project: z.string().nullable(),
+      environment: z.string().nullable(),
+    }),
+    handler: ({ access: { id, kind, name, grants, project, environment } }) => ({ id, kind, name, grants, project, environment }),
+  })
+
+  route(app, {
+    method: 'GET',
+    url: '/api/v1/status',
+    // Not for client keys: those are public.
+    policy: kinds('admin', 'server', 'hook'),
+    tag: 'status',
+    summary: 'The server, its storage, and the environments that the key gives access to',
+    response: z.object({
+      version: z.string(),
+      startedAt: z.string(),
+      storage: z.object({ healthy: z.boolean(), problem: z.string().nullable(), volatile: z.number().int() }),
+      environments: z.array(
+        z.object({
+          project: z.string(),
+          environment: z.string(),
+          revision: z.number().int(),
+          instances: z.number().int(),
+          kills: z.number().int(),
+        }),
+      ),
+    }),
+    handler: ({ access }) => {
+      const environments = [...log.state(SERVER_LOG).documents.environment.values()]
+        .filter(({ project, environment }) => seesEnvironment(access, project, environment))
+        .map(({ key, project, environment }) => {
+          const { revision, documents } = log.state(key)
+          let kills = 0
+          for (const flag of documents.flag.values()) kills += flag.kills.length
+          return { project, environment, revision, instances: hub.instances(key).length, kills }
+        })
+      return { version: VERSION, startedAt: moment(lifecycle.startedAt), storage: log.status(), environments }
+    },
+  })
+}
