@@ -395,7 +395,7 @@ export function openHub(options: HubOptions): HubHandle {
       return
     }
     const channel = channels.get(name)
-    const isKnown = channel !== undefined && epoch === channel.recent.epoch && change.revision <= channel.recent.revision
+    const isKnown = channel?.recent.epoch === epoch && change.revision <= channel.recent.revision
     // A volatile change that is stored after all is told again; everyone has it.
     if (isKnown) return
     book.published(name, change.revision)

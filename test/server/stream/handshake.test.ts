@@ -100,7 +100,7 @@ t.test('what comes right behind the handshake is not lost', async t => {
   const bytes: Buffer[] = []
   const first = await new Promise<unknown>(resolve => {
     line.on('data', chunk => {
-      bytes.push(chunk as Buffer)
+      bytes.push(chunk)
       const [message] = messagesIn(Buffer.concat(bytes))
       if (message !== undefined) resolve(message)
     })

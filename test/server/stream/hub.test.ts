@@ -356,7 +356,7 @@ t.test('who does not read is brought up to date with one message when it reads a
   }
 
   const bytes: Buffer[] = []
-  line.on('data', chunk => bytes.push(chunk as Buffer))
+  line.on('data', chunk => bytes.push(chunk))
   line.resume()
   let said: Said[] = []
   const hasRead = (newest: number): boolean => (said = messagesIn(Buffer.concat(bytes))).at(-1)?.revision === newest
