@@ -26,6 +26,8 @@ export const POLL_AFTER_MS = 3_000
 /** Longest wait that `drain` can ask for, and longest spread. */
 export const DRAIN_MAX_MS = 300_000
 
+const UNTRUSTED = "The server's certificate is not trusted, or it does not speak TLS. Trying again every few minutes"
+
 /** What a client holds: a log's life and a revision in it. Nothing is `''` and 0. */
 export interface Place {
   readonly epoch: string
@@ -340,8 +342,7 @@ function fail(state: State, why: Loss, now: number, random: number, drop: boolea
   const actions: Action[] = []
   if (drop) actions.push({ do: 'drop', link: stream.link })
   if (slow && why !== 'refused') actions.push(...stopPolling(state.poll))
-  if (untrusted && !state.slow)
-    actions.push({ do: 'note', level: 'error', text: "The server's certificate is not trusted. Trying again every few minutes" })
+  if (untrusted && !state.slow) actions.push({ do: 'note', level: 'error', text: UNTRUSTED })
   else actions.push({ do: 'note', level: 'debug', text: `The stream is down (${why}): connecting again in ${Math.round(wait)} ms` })
   return chain({ state: waiting, actions }, then => startPoll(then, now))
 }
@@ -353,10 +354,7 @@ function polled(state: State, answer: PollAnswer, now: number, random: number): 
     const until = now + jittered(SLOW_MS, random)
     const stream: Stream =
       state.stream.phase === 'waiting' ? { phase: 'waiting', until: Math.max(until, state.stream.until) } : state.stream
-    const text =
-      answer.kind === 'refused'
-        ? 'The server refused the key. Check it; trying again every few minutes'
-        : "The server's certificate is not trusted. Trying again every few minutes"
+    const text = answer.kind === 'refused' ? 'The server refused the key. Check it; trying again every few minutes' : UNTRUSTED
     return {
       state: { ...state, tried: true, slow: true, pollWorked: false, confirmed: false, stream, poll: { phase: 'off' } },
       actions: state.slow ? [] : [{ do: 'note', level: 'error', text }],

@@ -17,8 +17,8 @@ export interface Received {
   readonly [field: string]: unknown
 }
 
-/** @param port 0 for any free one; a former server's to come back in its place */
-export async function startModel(t: Teardown, flags: readonly Flag[] = [], port = 0) {
+/** Listens on any free port of the loopback. */
+export async function startModel(t: Teardown, flags: readonly Flag[] = []) {
   let epoch = 'epoch-1'
   let revision = flags.length
   const documents = new Map(flags.map(flag => [flag.key, flag]))
@@ -95,7 +95,11 @@ export async function startModel(t: Teardown, flags: readonly Flag[] = [], port 
     else websocket.send(JSON.stringify(delta('changes', itsRevision)))
   }
 
-  await new Promise<void>(resolve => http.listen(port, '127.0.0.1', resolve))
+  let isDark = false
+  http.on('connection', socket => {
+    if (isDark) socket.destroy()
+  })
+  await new Promise<void>(resolve => http.listen(0, '127.0.0.1', resolve))
   let isClosed = false
   const close = async (): Promise<void> => {
     if (isClosed) return
@@ -105,11 +109,9 @@ export async function startModel(t: Teardown, flags: readonly Flag[] = [], port 
     await new Promise(resolve => http.close(resolve))
   }
   t.teardown(close)
-  const itsPort = (http.address() as AddressInfo).port
 
   return {
-    url: `ws://127.0.0.1:${itsPort}`,
-    port: itsPort,
+    url: `ws://127.0.0.1:${(http.address() as AddressInfo).port}`,
     received,
     telemetry,
     live,
@@ -132,9 +134,12 @@ export async function startModel(t: Teardown, flags: readonly Flag[] = [], port 
       history.length = 0
       for (const flag of flags) documents.set(flag.key, flag)
     },
-    /** Start where a former server ended. */
-    continueFrom(itsRevision: number) {
-      revision = itsRevision
+    /** As if gone, but keeping its port, which another test might take meanwhile. */
+    goDark(dark: boolean) {
+      isDark = dark
+      if (!dark) return
+      for (const socket of sockets.clients) socket.terminate()
+      http.closeAllConnections()
     },
     /** One commit: the flag as it is now, or removed. */
     commit(flag: Flag | { readonly removed: string }, tell = true) {
