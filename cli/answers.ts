@@ -17,6 +17,7 @@ export interface Written {
 /** A write in several environments at once. */
 export interface WrittenEverywhere {
   readonly revisions: Readonly<Record<string, number>>
+  readonly changes: Readonly<Record<string, Change | null>>
   readonly dryRun?: boolean
 }
 

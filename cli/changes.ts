@@ -1,9 +1,11 @@
 /** Entries of the change log as people read them: one line each, or whole. */
 import type { Action, Change } from '../schemas/change.ts'
-import { differences } from './differences.ts'
+import type { Rule, Target } from '../schemas/flag.ts'
+import type { Json } from '../schemas/json.ts'
+import { differences, isServe } from './differences.ts'
 import { momentText } from './moment.ts'
 import type { Output } from './output.ts'
-import { countText, valueText } from './words.ts'
+import { clauseText, countText, ruleText, serveText, valueText } from './words.ts'
 
 const VERBS: Readonly<Record<Action, string>> = {
   'flag.create': 'created flag',
@@ -73,12 +75,42 @@ function editTitle(edit: Change['edits'][number]): string {
 export function differenceLines(list: readonly { path: string; before?: unknown; after?: unknown }[], output: Output): string[] {
   const { colors } = output
   const lines = list.slice(0, DIFFERENCES_SHOWN).map(({ path, before, after }) => {
-    const earlier = before === undefined || before === null ? null : colors.red(valueText(before as never))
-    const later = after === undefined || after === null ? null : colors.green(valueText(after as never))
+    const earlier = before === undefined || before === null ? null : colors.red(placeText(before))
+    const later = after === undefined || after === null ? null : colors.green(placeText(after))
     if (path === '') return `    ${earlier === null ? 'is new' : later === null ? 'is removed' : 'is another'}`
     if (earlier === null) return `    + ${path}: ${later ?? 'null'}`
     return later === null ? `    - ${path}: ${earlier}` : `    ~ ${path}: ${earlier} → ${later}`
   })
   if (list.length > DIFFERENCES_SHOWN) lines.push(`    … and ${list.length - DIFFERENCES_SHOWN} more places`)
   return lines
+}
+
+/** What stands at a place: outcomes and rules in words, all else as JSON. */
+function placeText(value: unknown): string {
+  if (isServe(value)) return serveText(value)
+  if (isRule(value)) return ruleText(value)
+  if (isTarget(value)) return clauseText({ op: 'in', values: value.values }).trim()
+  return valueText(value as Json)
+}
+
+function isRule(value: unknown): value is Rule {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'clauses' in value &&
+    Array.isArray(value.clauses) &&
+    'serve' in value &&
+    isServe(value.serve)
+  )
+}
+
+function isTarget(value: unknown): value is Target {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'values' in value &&
+    Array.isArray(value.values) &&
+    'variation' in value &&
+    !('op' in value)
+  )
 }

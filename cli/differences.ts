@@ -1,4 +1,5 @@
 /** What differs between two documents, place by place. Items of a list that have an `id` or `key` are told apart by it, so that an inserted rule is one difference and not many. */
+import type { Serve } from '../schemas/flag.ts'
 import type { Json } from '../schemas/json.ts'
 
 /** `before` or `after` is undefined where there was or is nothing. */
@@ -19,6 +20,10 @@ export function differences(before: unknown, after: unknown): Difference[] {
 
 function compare(before: Json | undefined, after: Json | undefined, path: string, found: Difference[]): void {
   if (before === after) return
+  if (isServe(before) && isServe(after)) {
+    if (JSON.stringify(before) !== JSON.stringify(after)) found.push({ path, before, after })
+    return
+  }
   if (isList(before) && isList(after)) return compareLists(before, after, path, found)
   if (isMap(before) && isMap(after)) {
     for (const key of new Set([...Object.keys(before), ...Object.keys(after)])) {
@@ -44,12 +49,22 @@ function compareLists(before: readonly Json[], after: readonly Json[], path: str
   if (kept(earlier, later) !== kept(later, earlier)) found.push({ path: `${path} (order)`, before: earlier, after: later })
 }
 
+/** An outcome is told as a whole: half of a rollout says nothing. */
+export function isServe(value: unknown): value is Serve {
+  if (typeof value !== 'object' || value === null) return false
+  const [key, ...more] = Object.keys(value)
+  return more.length === 0 && (key === 'variation' || key === 'rollout')
+}
+
 function nameOf(item: Json): string | null {
   if (!isMap(item)) return null
   for (const name of ['id', 'key', 'flag']) {
     const value = own(item, name)
     if (typeof value === 'string') return value
   }
+  // A target, or the list of a segment.
+  if (Array.isArray(own(item, 'values')))
+    return [own(item, 'attribute') ?? 'targetingKey', own(item, 'variation')].filter(part => typeof part === 'string').join(' → ')
   return null
 }
 

@@ -1,4 +1,5 @@
 /** Changes one flag in one environment: read, decide, write if nobody else did meanwhile, report. */
+import type { Change } from '../schemas/change.ts'
 import type { Flag, FlagPatch } from '../schemas/flag.ts'
 import type { FlagWritten } from './answers.ts'
 import { changeLines } from './changes.ts'
@@ -38,7 +39,17 @@ async function reportEdit(session: Session, written: FlagWritten, wait: WaitOpti
     rows: [['serves', servesText(flag)]],
     lines: change === null ? [] : changeLines(change, session.output).slice(1),
     undo: change === null ? null : ['revert', String(change.revision), '-e', session.settings.environment],
+    ...(isReshuffled(change) ? { next: 'the rollout goes by something else now: who gets what is drawn anew for everyone' } : {}),
   })
+}
+
+/** Whether a rollout of the fallthrough keeps its shares but places people anew. */
+function isReshuffled(change: Change | null): boolean {
+  const [edit] = change?.edits ?? []
+  const before = (edit?.before as Flag | null | undefined)?.fallthrough
+  const after = (edit?.after as Flag | null | undefined)?.fallthrough
+  if (before === undefined || after === undefined || !('rollout' in before) || !('rollout' in after)) return false
+  return before.rollout.by !== after.rollout.by || before.rollout.seed !== after.rollout.seed
 }
 
 /** What a flag answers now, and to whom. */
@@ -50,7 +61,9 @@ export function servesText(flag: Flag): string {
   const some = state === 'killed for some' ? `; killed for some (${kills})` : ''
   if (!flag.enabled) return `${flag.offVariation} to everyone: the flag is off${some}`
   const before = [
-    flag.prerequisites.length > 0 ? `${flag.offVariation} unless ${flag.prerequisites.map(each => each.flag).join(', ')} allow it` : '',
+    flag.prerequisites.length > 0
+      ? `${flag.offVariation} unless ${flag.prerequisites.map(each => each.flag).join(' and ')} ${flag.prerequisites.length === 1 ? 'allows' : 'allow'} it`
+      : '',
     flag.targets.length > 0 ? 'its targets' : '',
     flag.rules.length > 0 ? `its ${flag.rules.length === 1 ? 'rule' : `${flag.rules.length} rules`}` : '',
   ].filter(text => text !== '')

@@ -1,6 +1,6 @@
 /** Flags, clauses and kills in words: what a person reads at 3 a.m. Pure. */
 import type { Clause } from '../schemas/clause.ts'
-import type { Flag, FlagKind, Serve } from '../schemas/flag.ts'
+import type { Flag, FlagKind, Rule, Serve } from '../schemas/flag.ts'
 import type { Json, Scalar } from '../schemas/json.ts'
 import { WEIGHT_TOTAL } from '../schemas/limits.ts'
 import type { Operator } from '../schemas/operator.ts'
@@ -59,6 +59,11 @@ export function serveText(serve: Serve): string {
   if ('variation' in serve) return serve.variation
   const shares = serve.rollout.weights.map(({ variation, weight }) => `${variation} ${percentText(weight)}`)
   return `${shares.join(', ')} by ${serve.rollout.by ?? 'targetingKey'}`
+}
+
+/** `/account/plan is "beta" → on`. */
+export function ruleText(rule: Pick<Rule, 'clauses' | 'serve'>): string {
+  return `${rule.clauses.length === 0 ? 'everyone' : rule.clauses.map(clauseText).join(' and ')} → ${serveText(rule.serve)}`
 }
 
 /** A weight as people say it: 25000 is `25 %`. */

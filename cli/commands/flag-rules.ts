@@ -10,7 +10,7 @@ import { withWait, type WaitOptions } from '../receipts.ts'
 import { parseShares, rolloutOf } from '../rollout.ts'
 import { openSession } from '../session.ts'
 import { parseWhere } from '../where.ts'
-import { clauseText, serveText } from '../words.ts'
+import { ruleText, serveText } from '../words.ts'
 
 interface AddOptions extends WaitOptions {
   readonly where: readonly string[]
@@ -59,8 +59,7 @@ function addShow(parent: Command): void {
       output.data(flag.rules)
       output.line(`${key} in ${session.place}: ${flag.rules.length === 0 ? 'no rules' : 'the first that matches decides'}`)
       for (const [i, rule] of flag.rules.entries()) {
-        const clauses = rule.clauses.length === 0 ? 'everyone' : rule.clauses.map(clauseText).join(' and ')
-        output.line(`  ${i + 1}. ${rule.id}${rule.name === undefined ? '' : ` (${rule.name})`}: ${clauses} → ${serveText(rule.serve)}`)
+        output.line(`  ${i + 1}. ${rule.id}${rule.name === undefined ? '' : ` (${rule.name})`}: ${ruleText(rule)}`)
       }
       output.line(`  otherwise → ${serveText(flag.fallthrough)}`)
     })

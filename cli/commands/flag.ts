@@ -10,9 +10,9 @@ import { editFlag, servesText } from '../edit.ts'
 import { usage } from '../failure.ts'
 import { momentText } from '../moment.ts'
 import { withWait, type WaitOptions } from '../receipts.ts'
-import { reportWrite } from '../report.ts'
+import { reportWrite, undoText } from '../report.ts'
 import { openSession, type Session, pathOf } from '../session.ts'
-import { affectedText, clauseText, FLAG_KINDS, serveText, stateOf, valueText } from '../words.ts'
+import { affectedText, clauseText, FLAG_KINDS, ruleText, serveText, stateOf, valueText } from '../words.ts'
 import { addFlagRules } from './flag-rules.ts'
 import { addFlagSet } from './flag-set.ts'
 
@@ -51,10 +51,7 @@ function addShow(parent: Command): void {
 function flagLines(flag: Flag, session: Session): string[] {
   const { colors } = session.output
   const row = (label: string, text: string): string[] => (text === '' ? [] : [`  ${colors.dim(label.padEnd(13))} ${text}`])
-  const rules = flag.rules.map((rule, i) => {
-    const clauses = rule.clauses.length === 0 ? 'everyone' : rule.clauses.map(clauseText).join(' and ')
-    return `${i + 1}. ${rule.id}${rule.name === undefined ? '' : ` (${rule.name})`}: ${clauses} → ${serveText(rule.serve)}`
-  })
+  const rules = flag.rules.map((rule, i) => `${i + 1}. ${rule.id}${rule.name === undefined ? '' : ` (${rule.name})`}: ${ruleText(rule)}`)
   return [
     `${colors.bold(flag.key)} in ${session.place}: ${stateOf(flag) === 'on' ? colors.green('on') : stateOf(flag) === 'off' ? 'off' : colors.red(stateOf(flag))}`,
     ...row('name', flag.name ?? ''),
@@ -183,20 +180,30 @@ function addCreate(parent: Command): void {
           session,
           answer,
           `${answer.dryRun === true ? 'WOULD CREATE' : 'CREATED'} ${body.key} in every environment of project ${session.settings.project}, off`,
-          [`  turn it on: sluice flag on ${body.key} -e development`, `  undo: sluice flag archive ${body.key} --everywhere`],
+          ['flag', 'archive', body.key, '--everywhere'],
+          `turn it on with "sluice flag on ${body.key} -e development"`,
         )
       },
     )
 }
 
-/** The end of a write in all environments: which revisions stand where. */
-function reportEverywhere(session: Session, answer: WrittenEverywhere, title: string, next: readonly string[]): void {
+/**
+ * The end of a write in all environments: which revisions stand where, and how to undo it.
+ * @param undo a command that undoes it everywhere; null for one revert per environment
+ */
+function reportEverywhere(session: Session, answer: WrittenEverywhere, title: string, undo: string[] | null, next?: string): void {
   const { output } = session
-  output.data({ ...answer, project: session.settings.project })
+  const reverts = Object.entries(answer.revisions)
+    .filter(([environment]) => answer.changes[environment] != null)
+    .map(([environment, revision]) => undoText(session, ['revert', String(revision), '-e', environment]))
+  const commands = answer.dryRun === true ? [] : undo === null ? reverts : [undoText(session, undo)]
+  output.data({ ...answer, project: session.settings.project, undo: commands })
   output.line(output.colors.bold(title))
   const revisions = Object.entries(answer.revisions).map(([environment, revision]) => `${environment} ${revision}`)
-  output.line(`  revisions: ${revisions.join(', ')}${answer.dryRun === true ? ' stay: nothing was changed (--dry-run)' : ''}`)
-  if (answer.dryRun !== true) for (const line of next) output.line(line)
+  output.line(`  revisions ${revisions.join(', ')}${answer.dryRun === true ? ' stay: nothing was changed (--dry-run)' : ''}`)
+  if (next !== undefined && answer.dryRun !== true) output.line(`  next      ${next}`)
+  if (commands.length > 0) output.line(`  undo      with ${commands.length === 1 ? 'this command' : 'these commands'}:`)
+  for (const command of commands) output.line(command)
 }
 
 function addOnAndOff(parent: Command): void {
@@ -239,7 +246,7 @@ function addDefine(parent: Command): void {
         session,
         answer,
         `${answer.dryRun === true ? 'WOULD CHANGE' : 'CHANGED'} ${Object.keys(fields).join(', ')} of ${key} in every environment of project ${session.settings.project}`,
-        [`  undo, in each environment: sluice revert <revision> -e <environment>`],
+        null,
       )
     })
 }
@@ -272,7 +279,8 @@ function addArchive(parent: Command): void {
         session,
         answer,
         `${answer.dryRun === true ? 'WOULD ARCHIVE' : 'ARCHIVED'} ${key} in every environment of project ${session.settings.project}`,
-        [`  who asks for it gets the default in the code`, `  undo, in each environment: sluice revert <revision> -e <environment>`],
+        null,
+        'who asks for it gets the default in the code',
       )
     }
     const answer = await session.client().call<Written>(`${session.environmentPath}${at`/flags/${key}`}`, { method: 'DELETE', query })
@@ -304,7 +312,7 @@ function addClone(parent: Command): void {
         session,
         answer,
         `${answer.dryRun === true ? 'WOULD CLONE' : 'CLONED'} ${key} into ${copy} in every environment of project ${session.settings.project}`,
-        [`  undo: sluice flag archive ${copy} --everywhere`],
+        ['flag', 'archive', copy, '--everywhere'],
       )
     })
 }
