@@ -29,7 +29,7 @@ export interface Client {
 }
 
 /**
- * @param url the server, as in `http://127.0.0.1:7400`, without a path
+ * @param url the server, as in `http://127.0.0.1:7400`, with a path when it stands below one
  * @param key sent as `Authorization: Bearer`
  */
 export function createClient(url: string, key: string): Client {
@@ -70,7 +70,7 @@ export function at(strings: TemplateStringsArray, ...values: readonly (string | 
 }
 
 async function reach(url: string, path: string, key: string, request: Request): Promise<Response> {
-  const target = new URL(path, url)
+  const target = new URL(url + path)
   for (const [name, value] of Object.entries(request.query ?? {})) {
     if (value !== undefined && value !== null) target.searchParams.set(name, String(value))
   }
@@ -167,7 +167,7 @@ function causeOf(error: unknown): { code: string; text: string } {
 
 function badAnswer(url: string, what: string): Failure {
   return new Failure('BAD_ANSWER', EXIT.unreachable, `${url} does not answer like a Sluice server: ${what}.`, {
-    advice: 'Correct --url, SLUICE_URL or "sluice login": the address without a path, as in http://127.0.0.1:7400.',
+    advice: 'Correct --url, SLUICE_URL or "sluice login": the address alone, as in http://127.0.0.1:7400.',
   })
 }
 

@@ -52,7 +52,7 @@ export function readSettings(
   }
 }
 
-/** `http://host:7400` without a trailing slash. */
+/** `http://host:7400`, with a path when the server stands below one, without a trailing slash. */
 export function serverUrl(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : null
   if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
@@ -60,9 +60,9 @@ export function serverUrl(text: string): string {
   }
   if (url.username !== '' || url.password !== '')
     throw usage('The address of the server must not hold a name or password.', 'Give the key with "sluice login" or SLUICE_KEY.')
-  if (url.pathname !== '/' || url.search !== '' || url.hash !== '')
-    throw usage(`The address of the server must not have a path: ${url.origin}${url.pathname}.`, `Write ${url.origin}.`)
-  return url.origin
+  if (url.search !== '' || url.hash !== '')
+    throw usage(`The address of the server must not have a query: ${url.origin}${url.pathname}…`, `Write ${url.origin}${url.pathname}.`)
+  return url.origin + url.pathname.replace(/\/+$/, '')
 }
 
 function withoutSecret(text: string): string {
