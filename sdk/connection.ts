@@ -87,6 +87,8 @@ export type Loss = 'refused' | 'unreachable' | 'untrusted' | 'closed'
 
 export type PollAnswer =
   | { readonly kind: 'whole'; readonly whole: Whole }
+  /** What changed since the revision that the poll named. */
+  | { readonly kind: 'changes'; readonly delta: Delta }
   | { readonly kind: 'unchanged' }
   /** 401 or 403. */
   | { readonly kind: 'refused' }
@@ -370,8 +372,17 @@ function polled(state: State, answer: PollAnswer, now: number, random: number): 
     stream: state.slow && stream.phase === 'waiting' ? { phase: 'waiting', until: Math.min(stream.until, sooner) } : stream,
   }
   if (answer.kind === 'unchanged') return stay({ ...worked, confirmed: true })
-  const { whole } = answer
   const { held } = state
+  if (answer.kind === 'changes') {
+    const { delta } = answer
+    // Asked for another basis than is held now: the next poll names the right one.
+    if (delta.epoch !== held.epoch || delta.from > held.revision || delta.revision <= held.revision) return stay(worked)
+    return {
+      state: { ...worked, confirmed: true, held: { epoch: delta.epoch, revision: delta.revision } },
+      actions: [{ do: 'apply', delta }],
+    }
+  }
+  const { whole } = answer
   if (whole.epoch === held.epoch && whole.revision <= held.revision) {
     return stay({ ...worked, confirmed: worked.confirmed || whole.revision === held.revision })
   }

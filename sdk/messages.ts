@@ -49,13 +49,7 @@ export function parseMessage(text: string): Downstream | null {
       return isPlace(message) ? (message as unknown as Downstream) : null
     case 'changes':
     case 'change':
-      return isPlace(message) &&
-        isRevision(message.from) &&
-        isDocuments(message) &&
-        isKeys(message.removedFlags) &&
-        isKeys(message.removedSegments)
-        ? (message as unknown as Downstream)
-        : null
+      return isDelta(message) ? (message as unknown as Downstream) : null
     case 'ruleset':
       return isWhole(message) ? (message as unknown as Downstream) : null
     case 'drain':
@@ -68,6 +62,18 @@ export function parseMessage(text: string): Downstream | null {
 /** Whether a value is a whole ruleset, as the stream, `GET /ruleset` and the cache file carry it. */
 export function isWhole(value: unknown): value is Whole {
   return isObject(value) && isPlace(value) && isDocuments(value)
+}
+
+/** Whether a value is a delta, as the stream and a poll that says what it holds carry it. */
+export function isDelta(value: unknown): value is Delta {
+  return (
+    isObject(value) &&
+    isPlace(value) &&
+    isRevision(value.from) &&
+    isDocuments(value) &&
+    isKeys(value.removedFlags) &&
+    isKeys(value.removedSegments)
+  )
 }
 
 function isPlace(message: Record<string, unknown>): boolean {

@@ -7,7 +7,7 @@ import { Agent, buildConnector, request, WebSocket } from 'undici'
 import { RULESET_BYTES_MAX } from '../schemas/limits.ts'
 import { PROTOCOL } from '../schemas/protocol.ts'
 import { CONNECT_TIMEOUT_MS, type Loss, type Place, type PollAnswer } from './connection.ts'
-import { isWhole } from './messages.ts'
+import { isDelta, isWhole } from './messages.ts'
 import { VERSION } from './version.ts'
 
 /** Largest message or answer taken: the largest ruleset and what stands around it. */
@@ -122,9 +122,11 @@ export function networkTransport(base: string, key: string): Transport {
     },
 
     async poll(held, signal) {
+      // What is held: so that the answer is nothing, or what changed since, where the server still knows it.
       const condition = held.epoch === '' ? {} : { 'if-none-match': `"${held.epoch}.${held.revision}"` }
+      const basis = held.epoch === '' ? '' : `?epoch=${encodeURIComponent(held.epoch)}&revision=${held.revision}`
       try {
-        const answer = await request(`${base}/ruleset`, {
+        const answer = await request(`${base}/ruleset${basis}`, {
           dispatcher: polls,
           headers: { ...headers, ...condition, accept: 'application/json' },
           signal: AbortSignal.any([signal, AbortSignal.timeout(TRANSFER_TIMEOUT_MS)]),
@@ -143,8 +145,9 @@ export function networkTransport(base: string, key: string): Transport {
           if (bytes > PAYLOAD_BYTES_MAX) return { kind: 'failed', problem: `the answer is larger than ${PAYLOAD_BYTES_MAX} bytes` }
           chunks.push(chunk)
         }
-        const whole: unknown = JSON.parse(Buffer.concat(chunks).toString('utf8'))
-        return isWhole(whole) ? { kind: 'whole', whole } : { kind: 'failed', problem: 'the answer is no ruleset' }
+        const body: unknown = JSON.parse(Buffer.concat(chunks).toString('utf8'))
+        if (isDelta(body)) return { kind: 'changes', delta: body }
+        return isWhole(body) ? { kind: 'whole', whole: body } : { kind: 'failed', problem: 'the answer is no ruleset' }
       } catch (error) {
         if (isUntrusted(error)) return { kind: 'untrusted' }
         return { kind: 'failed', problem: error instanceof Error ? error.message : String(error) }

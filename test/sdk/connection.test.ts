@@ -384,12 +384,20 @@ t.test('without a stream it polls after a few seconds, then regularly, and the s
   t.equal(m.state.poll.phase, 'off')
 })
 
+function since(epoch: string, from: number, revision: number): PollAnswer {
+  return { kind: 'changes', delta: { epoch, from, revision, flags: [], segments: [], removedFlags: [], removedSegments: [] } }
+}
+
 t.test('answers to a poll, holding e.5', async t => {
   for (const [name, answer, actions, stale] of [
     ['newer', whole('e', 6), ['replace e.6'], false],
     ['the same', whole('e', 5), [], false],
     ['older', whole('e', 4), [], true],
     ['another epoch', whole('f', 2), ['replace f.2'], false],
+    ['what changed since', since('e', 5, 7), ['apply 5-7'], false],
+    ['what changed since an earlier one', since('e', 3, 7), ['apply 3-7'], false],
+    ['what changed since a later one', since('e', 6, 7), [], true],
+    ['what changed in another epoch', since('f', 5, 7), [], true],
     ['unchanged', { kind: 'unchanged' }, [], false],
     ['failed', { kind: 'failed', problem: '' }, [], true],
     ['refused', { kind: 'refused' }, [], true],
