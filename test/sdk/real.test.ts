@@ -1,0 +1,124 @@
+/** The client against the real server: values, changes, kills, restarts, receipts and counts. */
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { connect } from '../../sdk/index.ts'
+import type { Options, Sluice } from '../../sdk/types.ts'
+import { startServer, type TestServer } from '../server/start.ts'
+
+const LONG_MS = 120_000
+const ENVIRONMENT = '/api/v1/projects/default/environments/development'
+
+// Nothing of the SDK keeps a process alive, so that a test which waits for it alone must.
+const alive = setInterval(() => undefined, LONG_MS)
+t.teardown(() => clearInterval(alive))
+
+function open(t: Test, server: TestServer, options: Partial<Options> = {}): Sluice {
+  const client = connect({ url: server.url, key: server.serverKey, logger: {}, readyTimeoutMs: LONG_MS, ...options })
+  t.teardown(() => client.close())
+  return client
+}
+
+/** Resolves once the condition holds; looked at after every change. */
+function holds(client: Sluice, condition: () => boolean): Promise<void> {
+  return new Promise(resolve => {
+    const check = (): void => {
+      if (!condition()) return
+      for (const end of ends) end()
+      resolve()
+    }
+    const ends = [client.on('change', check), client.on('stale', check), client.on('ready', check)]
+    check()
+  })
+}
+
+async function write(t: Test, server: TestServer, method: string, path: string, body?: unknown): Promise<Record<string, unknown>> {
+  const answer = await server.call(method, path, body)
+  t.ok(answer.status < 300, `${method} ${path}: ${answer.status} ${JSON.stringify(answer.body).slice(0, 300)}`)
+  return answer.body as Record<string, unknown>
+}
+
+const newFlag = (key: string, more: object = {}) => ({ key, kind: 'release', enabled: true, ...more })
+
+t.test('a flag that is made, edited, killed, lifted and archived arrives each time, and the receipt is back', async t => {
+  const server = await startServer(t)
+  await write(t, server, 'POST', '/api/v1/projects/default/flags', newFlag('new-ledger'))
+  const client = open(t, server, { service: 'shop', instance: 'shop-1' })
+  t.match(await client.ready(), { ok: true, stale: false })
+  await write(t, server, 'PATCH', `${ENVIRONMENT}/flags/new-ledger`, { enabled: true })
+  await holds(client, () => client.value('new-ledger', {}, false))
+
+  const killed = await write(t, server, 'POST', `${ENVIRONMENT}/flags/new-ledger/kills`, { reason: 'double charges' })
+  await holds(client, () => !client.value('new-ledger', {}, true))
+  t.match(client.explain('new-ledger', {}, true), { reason: 'KILLED', variation: 'off', revision: killed.revision })
+  const receipts = await server.call('GET', `${ENVIRONMENT}/changes/${String(killed.revision)}/receipts?waitMs=30000`)
+  t.match(receipts.body, { instances: 1, confirmed: 1 })
+  const instances = await server.call('GET', `${ENVIRONMENT}/instances`)
+  t.match(instances.body, { instances: [{ id: 'shop-1', service: 'shop', revision: killed.revision }] })
+
+  await write(t, server, 'DELETE', `${ENVIRONMENT}/flags/new-ledger/kills`)
+  await holds(client, () => client.value('new-ledger', {}, false))
+  await write(t, server, 'DELETE', `${ENVIRONMENT}/flags/new-ledger?force=true`)
+  await holds(client, () => client.explain('new-ledger', {}, false).error === 'FLAG_NOT_FOUND')
+  t.equal(client.status().rulesets, 1, 'everything after the first arrived as changes')
+})
+
+t.test('a server that restarts is caught up with by changes; a cache file bridges the time', async t => {
+  const server = await startServer(t)
+  const cache = join(t.testdirName, 'sluice.json')
+  await write(t, server, 'POST', '/api/v1/projects/default/flags', newFlag('a'))
+  await write(t, server, 'PATCH', `${ENVIRONMENT}/flags/a`, { enabled: true })
+  const first = open(t, server, { cache })
+  await first.ready()
+  t.equal(first.value('a', {}, false), true)
+  await first.close()
+
+  const second = open(t, server, { cache })
+  t.match(second.status(), { stale: true, connected: false }, 'from the file, before the first word with the server')
+  t.equal(second.value('a', {}, false), true)
+  await second.ready()
+  await holds(second, () => !second.status().stale)
+  await server.restart()
+  await write(t, server, 'PATCH', `${ENVIRONMENT}/flags/a`, { enabled: false })
+  await holds(second, () => !second.value('a', {}, true))
+  t.equal(second.status().rulesets, 0, 'only changes')
+})
+
+t.test('counts arrive: the server knows the flag is in use', async t => {
+  const server = await startServer(t)
+  await write(t, server, 'POST', '/api/v1/projects/default/flags', newFlag('a'))
+  const client = open(t, server)
+  await client.ready()
+  for (let i = 0; i < 41; i++) client.value('a', {}, false)
+  await client.close()
+  const seen = async (): Promise<number> => {
+    for (;;) {
+      const { evaluations } = server.services.usage.flag('default/development', 'a')
+      if (evaluations > 0) return evaluations
+      await new Promise(resolve => setTimeout(resolve, 10))
+    }
+  }
+  t.equal(await seen(), 41)
+})
+
+t.test('polling alone gives the same', async t => {
+  const server = await startServer(t)
+  await write(t, server, 'POST', '/api/v1/projects/default/flags', newFlag('a'))
+  const headers = { authorization: `Bearer ${server.serverKey}` }
+  const whole = await fetch(`${server.url}/ruleset`, { headers })
+  t.equal(whole.status, 200)
+  const { epoch, revision } = (await whole.json()) as { epoch: string; revision: number }
+  t.equal(whole.headers.get('etag'), `"${epoch}.${revision}"`)
+  const again = await fetch(`${server.url}/ruleset`, { headers: { ...headers, 'if-none-match': `"${epoch}.${revision}"` } })
+  t.equal(again.status, 304)
+})
+
+t.test('a revoked key ends the stream, and the values stay', async t => {
+  const server = await startServer(t)
+  await write(t, server, 'POST', '/api/v1/projects/default/flags', newFlag('a'))
+  const { id, token } = await server.makeKey('server')
+  const told = new Promise<string>(resolve => {
+    const client = open(t, server, { key: token, logger: { error: resolve } })
+    void client.ready().then(async () => server.call('DELETE', `/api/v1/keys/${id}`))
+  })
+  t.match(await told, /refused the key/)
+})
