@@ -1,10 +1,12 @@
 /** Runs `sluice` as people do: a process of its own, with a home of its own and nothing of the test runner's environment. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 import { plainEnvironment } from '../server/process.ts'
-import { ADMIN_KEY, type Loose } from '../server/start.ts'
+import { ADMIN_KEY, type Loose, startServer, type TestServer } from '../server/start.ts'
 
 export const MAIN = fileURLToPath(new URL('../../cli/main.js', import.meta.url))
 
@@ -23,6 +25,22 @@ export interface Ran {
   readonly stderr: string
   /** stdout as JSON. */
   json(): Loose
+}
+
+/** A server, and `sluice` that reaches it; `done` also checks that the command ends well. */
+export async function begin(
+  t: Test,
+): Promise<{ server: TestServer; home: string; sluice: ReturnType<typeof cliOf>; done(words: readonly string[]): Promise<Ran> }> {
+  const server = await startServer(t)
+  const home = join(server.data, '..', 'home')
+  mkdirSync(home)
+  const sluice = cliOf(t, home, { url: server.url })
+  const done = async (words: readonly string[]): Promise<Ran> => {
+    const ran = await sluice(words)
+    t.equal(ran.code, 0, `${words.join(' ')}: ${ran.stderr}`)
+    return ran
+  }
+  return { server, home, sluice, done }
 }
 
 /**
