@@ -1,5 +1,5 @@
 /** The form of keys: `slc_<kind>_<id>_<secret>`. The id finds the key, the secret proves it; at rest there is only a hash of the whole. */
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { hash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { KEY_KINDS, type KeyKind } from '../../schemas/accesskey.ts'
 
 const ALPHABET = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
@@ -36,7 +36,7 @@ export function readToken(token: string): { readonly kind: KeyKind; readonly id:
 
 /** SHA-256 of a token. The secret's 256 random bits make a slow hash needless. */
 export function hashOf(token: string): Buffer {
-  return createHash('sha256').update(token, 'utf8').digest()
+  return hash('sha256', token, 'buffer')
 }
 
 /** Whether two hashes are equal, in a time that does not depend on where they differ. */

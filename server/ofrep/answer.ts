@@ -50,6 +50,28 @@ export function answerOf(key: string, evaluation: Evaluation, flag: Flag, revisi
   }
 }
 
+interface Text {
+  readonly key: string
+  readonly revision: number
+  readonly text: string
+}
+
+/** The texts last sent for an evaluation: results are few and shared, requests are many. Gone with the ruleset they belong to. */
+const withRules = new WeakMap<Evaluation, Text>()
+const withoutRules = new WeakMap<Evaluation, Text>()
+
+/** As `answerOf`, a success as its JSON. */
+export function successText(key: string, evaluation: Evaluation, flag: Flag, revision: number, showRules: boolean): string | Failure {
+  const texts = showRules ? withRules : withoutRules
+  const known = texts.get(evaluation)
+  if (known !== undefined && known.revision === revision && known.key === key) return known.text
+  const answer = answerOf(key, evaluation, flag, revision, showRules)
+  if ('errorCode' in answer) return answer
+  const text = JSON.stringify(answer)
+  texts.set(evaluation, { key, revision, text })
+  return text
+}
+
 export function notFound(key: string): Failure {
   return {
     key,

@@ -14,11 +14,13 @@ import { rawRoute } from '../http/route.ts'
 import { hashOf } from '../log/canonical.ts'
 import { logOf, type State } from '../log/types.ts'
 import type { Services } from '../services.ts'
-import { answerOf, type Failure, FAILURE_STATUS, type FailureCode, notFound, type Success } from './answer.ts'
+import { answerOf, type Failure, FAILURE_STATUS, type FailureCode, notFound, type Success, successText } from './answer.ts'
 import { contextOf, contextProblem } from './context.ts'
 
 const SINGLE = '/ofrep/v1/evaluate/flags/:flag'
 const BULK = '/ofrep/v1/evaluate/flags'
+
+const JSON_TYPE = 'application/json; charset=utf-8'
 
 /** What a browser on another origin may send and read. Keys travel in a header, never in a cookie, so any origin is safe. */
 const CORS_HEADERS = 'authorization, x-api-key, content-type, if-none-match'
@@ -83,10 +85,10 @@ function single(services: Services, request: FastifyRequest, reply: FastifyReply
   if (flag === undefined || !caller.sees(flag)) return refuse(reply, notFound(key))
 
   const prepared = services.rulesets.current(caller.log)
-  const evaluation = evaluate(prepared, key, contextOf(request.body as { context?: unknown }))
+  const evaluation = evaluate(prepared, key, contextOf(request.body))
   services.usage.add(caller.log, { counts: [countOf(key, evaluation)], dropped: 0, unknownOperators: [] })
-  const answer = answerOf(key, evaluation, flag, prepared.revision, caller.showsRules)
-  return 'errorCode' in answer ? refuse(reply, answer) : reply.send(answer)
+  const text = successText(key, evaluation, flag, prepared.revision, caller.showsRules)
+  return typeof text === 'string' ? reply.header('content-type', JSON_TYPE).send(text) : refuse(reply, text)
 }
 
 function bulk(services: Services, request: FastifyRequest, reply: FastifyReply): FastifyReply {
@@ -94,7 +96,7 @@ function bulk(services: Services, request: FastifyRequest, reply: FastifyReply):
   const problem = bodyProblem(request.body)
   if (problem !== null) return reply.code(FAILURE_STATUS[problem.errorCode]).send(problem)
   const caller = callerOf(services, request)
-  const context = contextOf(request.body as { context?: unknown })
+  const context = contextOf(request.body)
 
   // The context is part of the tag: a client that changes its context and keeps its tag must not be told that nothing changed.
   const tag = `"${hashOf([caller.log, caller.state.epoch, caller.state.revision, caller.kind, context]).slice(0, 32)}"`
@@ -151,10 +153,7 @@ function bodyProblem(body: unknown): { errorCode: FailureCode; errorDetails: str
   if (context === undefined) return null
   const problem = contextProblem(context)
   if (problem === null) return null
-  return {
-    errorCode: 'INVALID_CONTEXT',
-    errorDetails: `The context cannot be taken: ${problem.path === '' ? 'it' : `"${problem.path}"`} ${problem.message}.`,
-  }
+  return { errorCode: 'INVALID_CONTEXT', errorDetails: problem }
 }
 
 function refuse(reply: FastifyReply, failure: Failure): FastifyReply {

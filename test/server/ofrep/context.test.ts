@@ -3,7 +3,7 @@ import t from 'tap'
 import { contextSchema } from '../../../schemas/context.ts'
 import { ARRAY_MAX, ATTRIBUTES_MAX, DEPTH_MAX, VALUE_LENGTH_MAX } from '../../../schemas/limits.ts'
 import { parsed } from '../../../server/http/parsed.ts'
-import { contextProblem } from '../../../server/ofrep/context.ts'
+import { contextProblem, isPlain } from '../../../server/ofrep/context.ts'
 
 const nested = (levels: number): unknown => (levels === 0 ? 1 : { a: nested(levels - 1) })
 const attributes = (count: number): object => Object.fromEntries(Array.from({ length: count }, (_, i) => [`a${i}`, i]))
@@ -55,12 +55,15 @@ t.test('the hand-written check takes what the schema takes', async t => {
     { a: ['\ud800'] },
     { 'targetingKey ': 7, '': 1, '/account/id': 'x' },
   ]
-  for (const [i, context] of contexts.entries()) t.equal(contextProblem(context) === null, schemaTakes(context), `context ${i} of the list`)
+  for (const [i, context] of contexts.entries()) {
+    t.equal(isPlain(context), schemaTakes(context), `context ${i} of the list`)
+    t.equal(contextProblem(context) === null, schemaTakes(context), `context ${i} of the list`)
+  }
 })
 
 t.test('and of any JSON at all', async t => {
   const counterexample = fc.check(
-    fc.property(fc.jsonValue({ maxDepth: 5 }), context => (contextProblem(context) === null) === schemaTakes(context)),
+    fc.property(fc.jsonValue({ maxDepth: 5 }), context => isPlain(context) === schemaTakes(context)),
     { numRuns: 2_000, seed: 7 },
   )
   t.notOk(counterexample.failed, JSON.stringify(counterexample.counterexample))
