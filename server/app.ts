@@ -28,6 +28,7 @@ import type { ChangeLog } from './log/types.ts'
 import { measureRequests } from './metrics/measure.ts'
 import { metricsRoutes } from './metrics/routes.ts'
 import { ofrepRoutes } from './ofrep/routes.ts'
+import { openapiRoutes } from './openapi/routes.ts'
 import { projectRoutes } from './projects/routes.ts'
 import { openRulesets } from './rulesets/prepared.ts'
 import { rulesetRoutes } from './rulesets/routes.ts'
@@ -115,6 +116,7 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
   app.get('/', { config: { policy: everyone } }, (_request, reply) => reply.redirect('/docs'))
   options.extend?.(app, services)
   hub.attach(app)
+  openapiRoutes(app, routes)
   // In a scope of its own, which is entered when all the others have added theirs.
   app.register(async scope => addMethodAnswers(scope, [...routes]))
 

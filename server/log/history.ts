@@ -20,22 +20,34 @@ export interface Sources {
   readonly waiting: readonly Entry[]
 }
 
-/** Error: `LOG_DAMAGED` for an entry that does not fit its hash. */
-export async function changes({ storage, memory, waiting }: Sources, query: ChangesQuery): Promise<readonly Change[]> {
-  const { afterRevision, toRevision, since, until, limit, order } = query
+/**
+ * The entries as they are when this is called. Without a filter they must follow one another without a gap, from the
+ * entry before them to the newest: one that a damaged database no longer shows is noticed.
+ * Error: `LOG_DAMAGED`, also for an entry that does not fit its hash.
+ */
+export async function changes(sources: Sources, query: ChangesQuery): Promise<readonly Change[]> {
+  const { storage, memory, waiting } = sources
+  const { afterRevision = 0, since, until, limit, order } = query
+  const { log, revision, hash } = memory
+  const toRevision = Math.min(query.toRevision ?? revision, revision)
+  if (afterRevision >= toRevision) return []
   const touching: { type: string; key: string }[] = []
   if (query.flag !== undefined) touching.push({ type: 'flag', key: query.flag })
   if (query.segment !== undefined) touching.push({ type: 'segment', key: query.segment })
   const rows: RowsQuery = { afterRevision, toRevision, since, until, limit, order, touching }
   // Taken before the database is asked: an entry that is stored meanwhile would be missed otherwise, not seen twice.
   const unstored = waiting.map(entry => entry.change).filter(change => fits(change, rows))
-  const stored = (await storage.changes(memory.log, rows)).map(row => read(memory.log, row))
-  const newest = stored.reduce((revision, change) => Math.max(revision, change.revision), 0)
-  const rest = unstored.filter(change => change.revision > newest)
-  const all = order === 'newest' ? [...rest.reverse(), ...stored] : [...stored, ...rest]
-  const isWhole = touching.length === 0 && since === undefined && until === undefined
-  if (isWhole) checkLinks(memory.log, order === 'newest' ? all.toReversed() : all)
-  return all.slice(0, limit)
+  const stored = (await storage.changes(log, rows)).map(row => read(log, row))
+  const newestStored = stored.reduce((newest, change) => Math.max(newest, change.revision), 0)
+  const rest = unstored.filter(change => change.revision > newestStored)
+  const answer = (order === 'newest' ? [...rest.reverse(), ...stored] : [...stored, ...rest]).slice(0, limit)
+  if (touching.length === 0 && since === undefined && until === undefined) {
+    const isAll = answer.length < limit
+    const start = order === 'oldest' || isAll ? await hashAt(sources, afterRevision) : null
+    const end = toRevision === revision && (order === 'newest' || isAll) ? hash : null
+    checkLinks(log, order === 'newest' ? answer.toReversed() : answer, start, end)
+  }
+  return answer
 }
 
 /** Errors: `CHANGE_NOT_FOUND`, `LOG_DAMAGED`. */
@@ -127,8 +139,7 @@ async function backward(sources: Sources, now: State, hash: string, revision: nu
     await nextTurn()
   }
   // The entry the state stands on must be the one that the walk arrived at.
-  const [below] = await changes(sources, { toRevision: revision, limit: 1, order: 'newest' })
-  if ((below?.hash ?? NO_HASH) !== expected) throw broken(now.log, revision)
+  if ((await hashAt(sources, revision)) !== expected) throw broken(now.log, revision)
   return documents
 }
 
@@ -177,12 +188,25 @@ function notFound(memory: Memory, revision: number): SluiceError {
   return new SluiceError('CHANGE_NOT_FOUND', `There is no revision ${revision} in "${memory.log}": its log ${range}.`)
 }
 
-/** Entries without a filter follow one another: one that the database no longer shows is noticed. */
-function checkLinks(log: string, entries: readonly Change[]): void {
-  for (let i = 1; i < entries.length; i++) {
-    const entry = entries[i]
-    if (entry !== undefined && entry.previousHash !== entries[i - 1]?.hash) throw broken(log, entry.revision)
+/**
+ * @param entries oldest first
+ * @param start the hash that the first one must name, when it is known
+ * @param end the hash of the last one, when it is known
+ */
+function checkLinks(log: string, entries: readonly Change[], start: string | null, end: string | null): void {
+  let last = start
+  for (const entry of entries) {
+    if (last !== null && entry.previousHash !== last) throw broken(log, entry.revision)
+    last = entry.hash
   }
+  if (last !== null && end !== null && last !== end) throw broken(log, entries.at(-1)?.revision ?? 0)
+}
+
+/** The hash of the newest entry up to a revision. */
+async function hashAt({ storage, memory, waiting }: Sources, revision: number): Promise<string> {
+  if (revision <= 0) return NO_HASH
+  const unstored = waiting.findLast(entry => entry.change.revision <= revision)
+  return unstored?.change.hash ?? (await storage.hashAt(memory.log, revision)) ?? NO_HASH
 }
 
 /** Whether an entry that is not stored yet belongs to the answer. */

@@ -52,6 +52,8 @@ export interface Storage {
   /** Move heads without an entry: a new epoch, a revision that is passed over. */
   replaceHeads(heads: readonly LogRow[]): Promise<void>
   changes(log: string, query: RowsQuery): Promise<readonly ChangeRow[]>
+  /** The hash of the newest entry up to a revision; null when there is none. */
+  hashAt(log: string, revision: number): Promise<string | null>
   /** Which documents the entries of a range touch, by the index. */
   touched(
     log: string,
@@ -108,6 +110,18 @@ export async function openStorage(database: Database): Promise<Storage> {
         }),
       ),
     changes: (log, query) => guarded(() => changes(db, log, query)),
+    hashAt: (log, revision) =>
+      guarded(async () => {
+        const row = await db
+          .selectFrom('changes')
+          .select('hash')
+          .where('log', '=', log)
+          .where('revision', '<=', revision)
+          .orderBy('revision', 'desc')
+          .limit(1)
+          .executeTakeFirst()
+        return row?.hash ?? null
+      }),
     touched: (log, afterRevision, toRevision) => guarded(() => touched(db, log, afterRevision, toRevision)),
     revisionAt: (log, at) =>
       guarded(async () => {

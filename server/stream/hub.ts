@@ -87,6 +87,8 @@ export interface HubHandle extends Hub {
   attach(app: FastifyInstance): void
   /** The whole state of a log, serialised once per revision: what `GET /ruleset` answers. */
   ruleset(log: string): { readonly etag: string; readonly body: Buffer }
+  /** What changed since a revision, as the message `changes`; null when nothing did or when it is no longer known. */
+  missed(log: string, epoch: string, revision: number): Promise<string | null>
   statistics(): HubStatistics
   /** Refuse new sockets, tell everyone when to come back, and close all of them. Resolves when they are gone. */
   drain(): Promise<void>
@@ -538,6 +540,14 @@ export function openHub(options: HubOptions): HubHandle {
         await drain()
         await close()
       })
+    },
+    async missed(name, epoch, from) {
+      const channel = channelOf(name)
+      followLog(channel)
+      const { recent } = channel
+      const isBehind = (): boolean => epoch === recent.epoch && from < recent.revision
+      if (isBehind() && from < recent.floor && !recent.isFilled) await fillRecent(channel)
+      return isBehind() && from >= recent.floor ? changesMessage(recent.epoch, stepsFrom(recent, from)) : null
     },
     ruleset(name) {
       const channel = channelOf(name)

@@ -1,5 +1,6 @@
 /** What SDKs ask for: the stream, and the whole ruleset for those that cannot have one. */
 import type { FastifyInstance } from 'fastify'
+import { z } from 'zod'
 import { SluiceError } from '../../schemas/errors.ts'
 import { PROTOCOL } from '../../schemas/stream.ts'
 import { kinds } from '../access/policy.ts'
@@ -11,7 +12,13 @@ import type { HubHandle } from './hub.ts'
 /** Who may open a stream: decided on the plain request by the route, on the upgrade by the handshake. */
 export const streamPolicy = kinds('server')
 
-export function streamRoutes(app: FastifyInstance, _services: Services, hub: Pick<HubHandle, 'ruleset'>): void {
+/** What a polling SDK holds. */
+const basisSchema = z.strictObject({
+  epoch: z.string().max(64).optional(),
+  revision: z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER).optional(),
+})
+
+export function streamRoutes(app: FastifyInstance, _services: Services, hub: Pick<HubHandle, 'ruleset' | 'missed'>): void {
   route(app, {
     method: 'GET',
     url: '/stream',
@@ -35,12 +42,16 @@ export function streamRoutes(app: FastifyInstance, _services: Services, hub: Pic
     policy: kinds('server'),
     tag: 'stream',
     summary: 'Everything an SDK needs to evaluate, for the environment of the key',
-    description: 'For SDKs without a stream. Answers 304 when the ETag in If-None-Match still holds.',
-    handler: ({ access, request, reply }) => {
-      const { etag, body } = hub.ruleset(logOf(access.project ?? '', access.environment ?? ''))
+    description:
+      "For SDKs without a stream. Answers 304 when the ETag in If-None-Match still holds. With `epoch` and `revision`, what the caller holds, it answers the changes since then where they are known (the stream's message `changes`), else everything.",
+    query: basisSchema,
+    handler: async ({ access, query, request, reply }) => {
+      const log = logOf(access.project ?? '', access.environment ?? '')
+      const changes = query.epoch === undefined || query.revision === undefined ? null : await hub.missed(log, query.epoch, query.revision)
+      const { etag, body } = hub.ruleset(log)
       reply.header('etag', etag).header('cache-control', 'no-cache')
       if (isHeld(etag, request.headers['if-none-match'])) return reply.code(304).send()
-      return reply.header('content-type', 'application/json; charset=utf-8').send(body)
+      return reply.header('content-type', 'application/json; charset=utf-8').send(changes ?? body)
     },
   })
 }

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { SluiceError } from '../../../schemas/errors.ts'
 import type { Change } from '../../../schemas/change.ts'
 import type { ChangeLog } from '../../../server/log/types.ts'
+import { randomFrom } from '../../../bench/random.ts'
 import { names, opened, removed, segment, write } from './open.ts'
 
 const LOGS = ['shop/production', 'shop/staging', 'sluice/server']
@@ -75,15 +76,6 @@ async function served(t: Parameters<typeof opened>[0], data: string, record: Rec
   }
   await log.close()
   return { outcome, wrong: wrongs.find(wrong => wrong !== null) ?? null }
-}
-
-/** The same numbers in every run. */
-function randomFrom(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
-    return state / 2 ** 32
-  }
 }
 
 for (const [file, flips] of [

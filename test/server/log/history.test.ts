@@ -143,7 +143,8 @@ t.test('an altered, deleted, moved or exchanged entry is found', async t => {
       t.equal(names(log.state(LOG)).a, 'Dana 9', `${name}: the state of now is not touched`)
       // Entries are checked when they are read as well; the index holds no values.
       if (!sql.includes('changed_documents')) {
-        await t.rejects(log.stateAt(LOG, brokenAt === 2 ? 1 : 5), { code: 'LOG_DAMAGED' }, `${name}: a state that needs it is refused`)
+        await t.rejects(log.changes(LOG, { limit: 100, order: 'newest' }), { code: 'LOG_DAMAGED' }, `${name}: the history is refused`)
+        await t.rejects(log.changes(LOG, { limit: 100, order: 'oldest' }), { code: 'LOG_DAMAGED' }, `${name}: and catching up too`)
       }
       await log.close()
     }

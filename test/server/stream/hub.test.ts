@@ -420,6 +420,21 @@ t.test('/ruleset is the whole state, and costs nothing while it has not changed'
   await server.write('b')
   const changed = await asked({ 'if-none-match': etag })
   t.match([changed.statusCode, changed.headers.etag], [200, `"${epoch}.2"`])
+
+  const since = async (query: string) =>
+    (await server.app.inject({ url: `/ruleset?${query}`, headers: { authorization: `Bearer ${server.token}` } })).json() as Record<
+      string,
+      unknown
+    >
+  t.match(
+    await since(`epoch=${epoch}&revision=1`),
+    { type: 'changes', epoch, from: 1, revision: 2, flags: [{ key: 'b' }] },
+    'what was missed',
+  )
+  for (const query of [`epoch=${epoch}&revision=2`, `epoch=${epoch}&revision=9`, 'epoch=other&revision=1']) {
+    t.match(await since(query), { type: undefined, revision: 2, flags: [{ key: 'a' }, { key: 'b' }] }, `${query}: everything`)
+  }
+
   t.equal((await server.app.inject({ url: '/ruleset' })).statusCode, 401)
   const client = await server.key('client')
   t.equal((await server.app.inject({ url: '/ruleset', headers: { authorization: `Bearer ${client.token}` } })).statusCode, 403)
