@@ -75,8 +75,7 @@ function lookUp(attribute: Attribute, context: Context): unknown {
 /** RFC 6901: names of objects, indices of arrays; into a text or a number there is no way. */
 function follow(path: readonly string[], context: Context): unknown {
   let value: unknown = context
-  for (let i = 0; i < path.length; i++) {
-    const step = path[i] as string
+  for (const step of path) {
     if (typeof value !== 'object' || value === null) return undefined
     if (Array.isArray(value) && !isIndex(step)) return undefined
     if (!Object.hasOwn(value, step)) return undefined

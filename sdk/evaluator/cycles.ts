@@ -3,6 +3,8 @@
 /** Longer chains of references than this are not followed when read: many times what may be written (`CHAIN_MAX`), far from what the stack holds. */
 export const CHAIN_READ_MAX = 500
 
+const CYCLE_SHOWN_MAX = 10
+
 export interface Chains {
   /** For every key in a cycle, that cycle: the first key repeated at the end. */
   readonly cycles: ReadonlyMap<string, readonly string[]>
@@ -37,12 +39,12 @@ export function chainsOf(references: ReadonlyMap<string, readonly string[]>): Ch
       const target = targets[visit.next++]
       if (target !== undefined) {
         if (!order.has(target)) visits.push(enter(target))
-        else if (isOpen.has(target)) lower(key, order.get(target) as number)
+        else if (isOpen.has(target)) lower(key, order.get(target)!)
         continue
       }
       visits.pop()
       const parent = visits.at(-1)
-      if (parent !== undefined) lower(parent.key, lowest.get(key) as number)
+      if (parent !== undefined) lower(parent.key, lowest.get(key)!)
       if (lowest.get(key) === order.get(key)) finish(key, targets)
     }
   }
@@ -57,7 +59,7 @@ export function chainsOf(references: ReadonlyMap<string, readonly string[]>): Ch
   }
 
   function lower(key: string, bound: number): void {
-    if (bound < (lowest.get(key) as number)) lowest.set(key, bound)
+    if (bound < lowest.get(key)!) lowest.set(key, bound)
   }
 
   function finish(key: string, targets: readonly string[]): void {
@@ -82,8 +84,8 @@ function shortestCycle(members: readonly string[], references: ReadonlyMap<strin
     for (const target of references.get(key) ?? []) {
       if (target === start) {
         const path = [start]
-        for (let at: string | undefined = key; at !== undefined && at !== start; at = cameFrom.get(at)) path.unshift(at)
-        return [start, ...path]
+        for (let at: string | undefined = key; at !== undefined && at !== start; at = cameFrom.get(at)) path.push(at)
+        return [...path, start].reverse()
       }
       if (!inside.has(target) || cameFrom.has(target)) continue
       cameFrom.set(target, key)
@@ -91,4 +93,11 @@ function shortestCycle(members: readonly string[], references: ReadonlyMap<strin
     }
   }
   return [start, start]
+}
+
+/** For a message: a cycle of thousands is named by its beginning. */
+export function cycleText(cycle: readonly string[]): string {
+  return cycle.length > CYCLE_SHOWN_MAX
+    ? `${cycle.slice(0, CYCLE_SHOWN_MAX).join(' → ')} → … (${cycle.length - 1} in all)`
+    : cycle.join(' → ')
 }

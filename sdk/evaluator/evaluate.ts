@@ -113,7 +113,7 @@ function isMet(prerequisite: PreparedPrerequisite, context: Context, turn: numbe
   if (trace !== null) trace.prerequisite(prerequisite)
   const parent = prerequisite.parent.now
   const result = parent === null ? null : decideParent(parent, context, turn, trace)
-  const met = result !== null && isDecision(result) && prerequisite.variations.includes(result.variation as string)
+  const met = result !== null && isDecision(result) && prerequisite.variations.includes(result.variation!)
   if (trace !== null) trace.decided(prerequisite, result, met)
   return met
 }
@@ -133,7 +133,7 @@ function isDecision({ reason }: Evaluation): boolean {
 }
 
 function serve({ literal, rollout }: PreparedServe, context: Context, turn: number, trace: Trace | null): Evaluation {
-  if (rollout === null) return literal as Evaluation
+  if (rollout === null) return literal!
   const key = bucketKeyOf(read(rollout.by, context, turn))
   const bucket = key === null ? null : bucketOf(key, rollout.seed)
   const result = bucket === null ? rollout.unbucketed : share(rollout, bucket)
@@ -144,8 +144,8 @@ function serve({ literal, rollout }: PreparedServe, context: Context, turn: numb
 /** Weights fill the buckets in order; the last share takes what remains, also of weights that do not add up. */
 function share({ bounds, results }: PreparedRollout, bucket: number): Evaluation {
   let i = 0
-  while (i < bounds.length && bucket >= (bounds[i] as number)) i++
-  return results[i] as Evaluation
+  while (i < bounds.length && bucket >= bounds[i]!) i++
+  return results[i]!
 }
 
 function mismatch(flag: PreparedFlag): Evaluation {

@@ -6,13 +6,12 @@ import { type Gathered, prepareAttribute, prepareClauses, prepareList } from './
 import { type Fields, fieldsOf, frozenCopy, integerOf, listOf, Malformed, textOf } from './document.ts'
 import { type Evaluation, typeOfValue } from './evaluation.ts'
 import type {
-  Link,
+  Linking,
   PreparedFlag,
   PreparedKill,
   PreparedPrerequisite,
   PreparedRollout,
   PreparedRule,
-  PreparedSegment,
   PreparedServe,
   PreparedTarget,
 } from './prepared.ts'
@@ -30,12 +29,6 @@ interface Head {
 type Extra = Partial<Pick<Evaluation, 'ruleId' | 'killId' | 'prerequisite' | 'unbucketed' | 'rollout' | 'static'>>
 
 type Body = Pick<PreparedFlag, 'prerequisites' | 'targets' | 'rules' | 'fallthrough'>
-
-/** How to reach what a flag refers to. */
-export interface Linking {
-  flagLink(key: string): Link<PreparedFlag>
-  segmentLink(key: string): Link<PreparedSegment>
-}
 
 /**
  * A flag of which nothing can be understood is `ERROR MALFORMED_FLAG`. One whose head can (variations, kills, the

@@ -18,7 +18,7 @@ export const VERDICTS = {
 /** The place of the first clause that does not match, or `NONE`. */
 export function firstFailing(clauses: readonly PreparedClause[], context: Context, turn: number): number {
   for (let i = 0; i < clauses.length; i++) {
-    if (!clauseMatches(clauses[i] as PreparedClause, context, turn)) return i
+    if (!clauseMatches(clauses[i]!, context, turn)) return i
   }
   return NONE
 }

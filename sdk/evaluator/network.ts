@@ -23,7 +23,7 @@ export function parseAddress(text: string): Address | null {
     return word === null ? null : [word]
   }
   const words = parseIpv6(text)
-  return words !== null && isMapped(words) ? [words[3] as number] : words
+  return words !== null && isMapped(words) ? [words[3]!] : words
 }
 
 /** @returns null when the text is neither `address/prefix` nor an address, which is a network of one */
@@ -39,14 +39,14 @@ export function parseNetwork(text: string): Network | null {
   const bits = Number(prefixText)
   if (!isMappedText) return network(words, bits)
   // `::ffff:10.0.0.0/104` is 10.0.0.0/8; with fewer than 96 bits it is a network of IPv6, which holds no IPv4 address.
-  return bits >= MAPPED_BITS ? network(words, bits - MAPPED_BITS) : network([0, 0, 0xffff, words[0] as number], bits)
+  return bits >= MAPPED_BITS ? network(words, bits - MAPPED_BITS) : network([0, 0, 0xffff, words[0]!], bits)
 }
 
 export function contains(network: Network, address: Address): boolean {
   const { words, masks } = network
   if (words.length !== address.length) return false
   for (let i = 0; i < words.length; i++) {
-    if (((address[i] as number) & (masks[i] as number)) >>> 0 !== words[i]) return false
+    if ((address[i]! & masks[i]!) >>> 0 !== words[i]) return false
   }
   return true
 }
@@ -57,7 +57,7 @@ function network(address: Address, bits: number): Network {
     const own = Math.min(32, Math.max(0, bits - 32 * i))
     return own === 0 ? 0 : (0xffff_ffff << (32 - own)) >>> 0
   })
-  return { words: address.map((word, i) => (word & (masks[i] as number)) >>> 0), masks }
+  return { words: address.map((word, i) => (word & masks[i]!) >>> 0), masks }
 }
 
 function isMapped(words: readonly number[]): boolean {
@@ -90,13 +90,13 @@ function parseIpv4(text: string): number | null {
 function parseIpv6(text: string): number[] | null {
   const halves = text.split('::')
   if (halves.length > 2) return null
-  const head = parseGroups(halves[0] as string, halves.length === 1)
-  const tail = halves.length === 2 ? parseGroups(halves[1] as string, true) : []
+  const head = parseGroups(halves[0]!, halves.length === 1)
+  const tail = halves.length === 2 ? parseGroups(halves[1]!, true) : []
   if (head === null || tail === null) return null
   const zeros = 8 - head.length - tail.length
   if (halves.length === 1 ? zeros !== 0 : zeros < 1) return null
   const groups = [...head, ...new Array<number>(zeros).fill(0), ...tail]
-  return [0, 2, 4, 6].map(i => (groups[i] as number) * 0x1_0000 + (groups[i + 1] as number))
+  return [0, 2, 4, 6].map(i => groups[i]! * 0x1_0000 + groups[i + 1]!)
 }
 
 /** @param isEnd whether the last group may be an IPv4 address */
@@ -105,7 +105,7 @@ function parseGroups(text: string, isEnd: boolean): number[] | null {
   const groups: number[] = []
   const parts = text.split(':')
   for (let i = 0; i < parts.length; i++) {
-    const part = parts[i] as string
+    const part = parts[i]!
     if (HEX_GROUP.test(part)) {
       groups.push(Number.parseInt(part, 16))
       continue

@@ -1,9 +1,9 @@
 /** From documents to what evaluation only looks up: done once when a ruleset arrives, document by document when it changes. */
 import type { Flag } from '../../schemas/flag.ts'
 import type { Segment } from '../../schemas/segment.ts'
-import { CHAIN_READ_MAX, chainsOf } from './cycles.ts'
-import { failure, type Linking, prepareFlag } from './flag.ts'
-import type { Link, Links, Prepared, PreparedFlag, PreparedSegment } from './prepared.ts'
+import { CHAIN_READ_MAX, chainsOf, cycleText } from './cycles.ts'
+import { failure, prepareFlag } from './flag.ts'
+import type { Link, Linking, Links, Prepared, PreparedFlag, PreparedSegment } from './prepared.ts'
 import { prepareSegment } from './segment.ts'
 
 export type { Prepared, PreparedFlag, PreparedSegment } from './prepared.ts'
@@ -72,7 +72,7 @@ function change(parts: Parts, delta: Delta): void {
   for (const document of itemsOf(delta.segments)) {
     const key = keyOf(document)
     if (key === null) continue
-    const segment = prepareSegment(key, document, linking.segmentLink)
+    const segment = prepareSegment(key, document, linking)
     segmentsMayCycle ||= segment.names.length > 0 || (parts.segments.get(key)?.names.length ?? 0) > 0
     put(parts.segments, parts.links.segments, key, segment)
   }
@@ -138,7 +138,7 @@ function blockFlags(flags: ReadonlyMap<string, PreparedFlag>): void {
         key,
         flag.version,
         'PREREQUISITE_CYCLE',
-        `its prerequisites form a cycle, ${cycle.join(' → ')}. Remove one of them.`,
+        `its prerequisites form a cycle, ${cycleText(cycle)}. Remove one of them.`,
       )
     } else if ((lengths.get(key) ?? 0) > CHAIN_READ_MAX) {
       flag.blocked = failure(
@@ -159,7 +159,7 @@ function blockSegments(segments: ReadonlyMap<string, PreparedSegment>): void {
   const { cycles, lengths } = chainsOf(references)
   for (const segment of segments.values()) {
     const cycle = cycles.get(segment.key)
-    if (cycle !== undefined) segment.blocked = `contains itself: ${cycle.join(' → ')}`
+    if (cycle !== undefined) segment.blocked = `contains itself: ${cycleText(cycle)}`
     else
       segment.blocked =
         (lengths.get(segment.key) ?? 0) > CHAIN_READ_MAX ? `stands above a chain of more than ${CHAIN_READ_MAX} segments` : null

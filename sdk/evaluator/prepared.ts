@@ -25,6 +25,12 @@ export interface Links {
   readonly segments: Map<string, Link<PreparedSegment>>
 }
 
+/** How to reach what a flag or segment refers to. */
+export interface Linking {
+  flagLink(key: string): Link<PreparedFlag>
+  segmentLink(key: string): Link<PreparedSegment>
+}
+
 export interface PreparedFlag {
   readonly key: string
   readonly version: number | null

@@ -2,11 +2,16 @@
 import { type Gathered, prepareClauses, prepareList } from './clause.ts'
 import { fieldsOf, listOf, Malformed, textOf } from './document.ts'
 import { VERDICTS } from './match.ts'
-import type { Link, PreparedList, PreparedSegment, PreparedSegmentRule } from './prepared.ts'
+import type { Linking, PreparedList, PreparedSegment, PreparedSegmentRule } from './prepared.ts'
 
 /** One that cannot be understood contains nobody. */
-export function prepareSegment(key: string, document: unknown, segmentLink: (key: string) => Link<PreparedSegment>): PreparedSegment {
-  const gathered: Gathered = { attributes: new Map(), unknownOperators: new Set(), segments: new Set(), segmentLink }
+export function prepareSegment(key: string, document: unknown, linking: Pick<Linking, 'segmentLink'>): PreparedSegment {
+  const gathered: Gathered = {
+    attributes: new Map(),
+    unknownOperators: new Set(),
+    segments: new Set(),
+    segmentLink: key => linking.segmentLink(key),
+  }
   let malformed: string | null = null
   let [included, excluded, rules]: [PreparedList[], PreparedList[], PreparedSegmentRule[]] = [[], [], []]
   try {

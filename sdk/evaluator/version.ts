@@ -28,13 +28,13 @@ export function parseVersion(text: string): Version | null {
 /** @returns negative, zero or positive: the precedence of `a` over `b` (semver.org, clause 11) */
 export function compareVersions(a: Version, b: Version): number {
   for (let i = 0; i < 3; i++) {
-    const order = compareDigits(a.numbers[i] as string, b.numbers[i] as string)
+    const order = compareDigits(a.numbers[i]!, b.numbers[i]!)
     if (order !== 0) return order
   }
   if (a.prerelease.length === 0 || b.prerelease.length === 0) return b.prerelease.length - a.prerelease.length
   const shared = Math.min(a.prerelease.length, b.prerelease.length)
   for (let i = 0; i < shared; i++) {
-    const order = compareIdentifiers(a.prerelease[i] as string, b.prerelease[i] as string)
+    const order = compareIdentifiers(a.prerelease[i]!, b.prerelease[i]!)
     if (order !== 0) return order
   }
   return a.prerelease.length - b.prerelease.length

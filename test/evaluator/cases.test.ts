@@ -1,5 +1,4 @@
 import t from 'tap'
-import type { Context } from '../../schemas/context.ts'
 import { evaluateAs, typeOfValue } from '../../sdk/evaluator/evaluate.ts'
 import { explain } from '../../sdk/evaluator/explain.ts'
 import { openFeatureReason } from '../../sdk/evaluator/openfeature.ts'
@@ -21,7 +20,7 @@ for (const group of evaluationCases()) {
     const before = JSON.stringify(group)
     const prepared = prepare(group.ruleset as Documents, 7)
     for (const item of group.cases) {
-      const context = item.context as Context
+      const context = item.context
       const result = evaluateAs(prepared, item.flag, context, typeAskedFor(item))
       t.strictSame(outcome(result), outcome(item.expect), item.name)
       if (item.expect.openFeature !== undefined)
