@@ -7,11 +7,13 @@ import type { Duplex } from 'node:stream'
 import { type ErrorCode, SluiceError } from '../../schemas/errors.ts'
 import { PROTOCOL } from '../../schemas/stream.ts'
 import { keyOf } from '../access/check.ts'
-import { type Access, authorise } from '../access/policy.ts'
+import { type Access, authorise, kinds } from '../access/policy.ts'
 import { logOf, SERVER_LOG } from '../log/types.ts'
 import type { ChangeLog } from '../log/types.ts'
 import type { KeyRing } from '../services.ts'
-import { streamPolicy } from './routes.ts'
+
+/** Who may open a stream: decided on the plain request by the route, on the upgrade here. */
+export const streamPolicy = kinds('server')
 
 /** Sockets of one process. Above it new ones are asked to come later, before memory runs out for all. */
 export const SOCKETS_MAX = 50_000
@@ -72,17 +74,24 @@ export function judge(request: IncomingMessage, gate: Gate, random: number): { r
 
     const access = gate.keys.authenticate(token)
     authorise(streamPolicy, access, {})
-    const { project, environment } = access
-    if (project === null || environment === null || !gate.log.state(SERVER_LOG).documents.environment.has(logOf(project, environment))) {
-      return refuse('ENVIRONMENT_NOT_FOUND', `The environment of key "${access.name}" does not exist any more.`)
-    }
+    const log = logOfKey(gate.log, access)
     if (gate.socketsOf(access.id) >= SOCKETS_PER_KEY_MAX)
       return later('TOO_MANY_REQUESTS', `This key has ${SOCKETS_PER_KEY_MAX} streams open.`)
-    return { access, log: logOf(project, environment) }
+    return { access, log }
   } catch (error) {
     if (error instanceof SluiceError) return { error, retryAfter: null }
     throw error
   }
+}
+
+/**
+ * The log of the one environment that a server key is for.
+ * Error: `ENVIRONMENT_NOT_FOUND`, which names no other environment: the key may not know of them.
+ */
+export function logOfKey(log: Pick<ChangeLog, 'state'>, access: Access): string {
+  const name = logOf(access.project ?? '', access.environment ?? '')
+  if (log.state(SERVER_LOG).documents.environment.has(name)) return name
+  throw new SluiceError('ENVIRONMENT_NOT_FOUND', `The environment of key "${access.name}" does not exist any more.`)
 }
 
 /** Answers the upgrade with a plain HTTP error and ends the connection. */

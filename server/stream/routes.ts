@@ -5,12 +5,9 @@ import { SluiceError } from '../../schemas/errors.ts'
 import { PROTOCOL } from '../../schemas/stream.ts'
 import { kinds } from '../access/policy.ts'
 import { route } from '../http/route.ts'
-import { logOf } from '../log/types.ts'
 import type { Services } from '../services.ts'
+import { logOfKey, streamPolicy } from './handshake.ts'
 import type { HubHandle } from './hub.ts'
-
-/** Who may open a stream: decided on the plain request by the route, on the upgrade by the handshake. */
-export const streamPolicy = kinds('server')
 
 /** What a polling SDK holds. */
 const basisSchema = z.strictObject({
@@ -18,7 +15,7 @@ const basisSchema = z.strictObject({
   revision: z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER).optional(),
 })
 
-export function streamRoutes(app: FastifyInstance, _services: Services, hub: Pick<HubHandle, 'ruleset' | 'missed'>): void {
+export function streamRoutes(app: FastifyInstance, services: Services, hub: Pick<HubHandle, 'ruleset' | 'missed'>): void {
   route(app, {
     method: 'GET',
     url: '/stream',
@@ -46,7 +43,7 @@ export function streamRoutes(app: FastifyInstance, _services: Services, hub: Pic
       "For SDKs without a stream. Answers 304 when the ETag in If-None-Match still holds. With `epoch` and `revision`, what the caller holds, it answers the changes since then where they are known (the stream's message `changes`), else everything.",
     query: basisSchema,
     handler: async ({ access, query, request, reply }) => {
-      const log = logOf(access.project ?? '', access.environment ?? '')
+      const log = logOfKey(services.log, access)
       const changes = query.epoch === undefined || query.revision === undefined ? null : await hub.missed(log, query.epoch, query.revision)
       const { etag, body } = hub.ruleset(log)
       reply.header('etag', etag).header('cache-control', 'no-cache')

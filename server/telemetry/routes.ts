@@ -4,8 +4,8 @@ import { z } from 'zod'
 import { countsSchema } from '../../schemas/stream.ts'
 import { kinds } from '../access/policy.ts'
 import { route } from '../http/route.ts'
-import { logOf } from '../log/types.ts'
 import type { Services } from '../services.ts'
+import { logOfKey } from '../stream/handshake.ts'
 
 export function telemetryRoutes(app: FastifyInstance, services: Services): void {
   route(app, {
@@ -17,7 +17,7 @@ export function telemetryRoutes(app: FastifyInstance, services: Services): void 
     body: countsSchema,
     response: z.object({ accepted: z.number().int() }),
     handler: ({ access, body }) => {
-      services.usage.add(logOf(access.project ?? '', access.environment ?? ''), body)
+      services.usage.add(logOfKey(services.log, access), body)
       return { accepted: body.counts.length }
     },
   })

@@ -280,6 +280,12 @@ t.test('an environment that is deleted closes its streams', async t => {
   await stream.next()
   await server.deleteEnvironment('production')
   t.equal((await stream.closed).code, 1008)
+  const headers = { authorization: `Bearer ${server.token}` }
+  const polled = await server.app.inject({ url: '/ruleset', headers })
+  t.match([polled.statusCode, polled.json()], [404, { code: 'ENVIRONMENT_NOT_FOUND' }])
+  const counts = { type: 'counts', dropped: 0, counts: [], unknownOperators: [] }
+  const reported = await server.app.inject({ method: 'POST', url: '/telemetry', headers, payload: counts })
+  t.match([reported.statusCode, reported.json()], [404, { code: 'ENVIRONMENT_NOT_FOUND' }])
 })
 
 t.test('a drain says when to come back, closes everything and lets nobody in', async t => {
