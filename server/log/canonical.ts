@@ -12,11 +12,12 @@ export function canonicalJson(value: unknown): string {
   if (value === null || typeof value !== 'object') return JSON.stringify(value) ?? 'null'
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`
   const object = value as Record<string, unknown>
-  const fields = Object.keys(object)
-    .filter(key => object[key] !== undefined)
-    .sort()
-    .map(key => `${JSON.stringify(key)}:${canonicalJson(object[key])}`)
-  return `{${fields.join(',')}}`
+  let fields = ''
+  for (const key of Object.keys(object).sort()) {
+    const field = object[key]
+    if (field !== undefined) fields += `${fields === '' ? '' : ','}${JSON.stringify(key)}:${canonicalJson(field)}`
+  }
+  return `{${fields}}`
 }
 
 /** SHA-256, hexadecimal, of the value's canonical JSON. */

@@ -42,15 +42,24 @@ function compareLists(path: string, before: readonly JsonObject[], after: readon
     for (let i = 0; i < Math.max(before.length, after.length); i++) compare(`${path}[${i}]`, before[i], after[i], found)
     return
   }
-  const here = new Map(before.map(item => [String(item[name]), item]))
-  const there = new Map(after.map(item => [String(item[name]), item]))
+  const here = byName(name, before)
+  const there = byName(name, after)
   for (const key of union([...here.keys()], [...there.keys()])) compare(`${path}[${key}]`, here.get(key), there.get(key), found)
   const order = [...here.keys()].filter(key => there.has(key))
   const orderAfter = [...there.keys()].filter(key => here.has(key))
   if (!isDeepStrictEqual(order, orderAfter)) found.push({ path: `${path}[order]`, before: order, after: orderAfter })
 }
 
-type JsonObject = { readonly [key: string]: Json }
+type JsonObject = Readonly<Record<string, Json>>
+
+function byName(name: string, items: readonly JsonObject[]): Map<string, JsonObject> {
+  const named = new Map<string, JsonObject>()
+  for (const item of items) {
+    const text = item[name]
+    if (typeof text === 'string') named.set(text, item)
+  }
+  return named
+}
 
 /** Whether every item has a text of its own under this name. */
 function isName(name: string, items: readonly JsonObject[]): boolean {

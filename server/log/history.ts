@@ -11,7 +11,7 @@ import { type DocumentMaps, emptyMaps, type Memory, putDocument, stateOf } from 
 import type { ChangesQuery, State, Verification } from './types.ts'
 
 /** Entries read at a time; between two helpings the event loop has its turn. */
-const ENTRIES_PER_TURN = 100
+const ENTRIES_PER_TURN = 50
 
 /** Where history is read from: the database, and the entries that wait to be stored. */
 export interface Sources {
@@ -97,8 +97,11 @@ export async function verify(sources: Sources): Promise<Verification> {
     if (rows.length === 0) break
     const to = rows.at(-1)?.revision ?? reached
     const index = new Map<number, string[]>()
-    for (const row of await storage.touched(log, reached, to))
-      index.set(row.revision, [...(index.get(row.revision) ?? []), `${row.type}/${row.key}`])
+    for (const row of await storage.touched(log, reached, to)) {
+      const listed = index.get(row.revision)
+      if (listed === undefined) index.set(row.revision, [`${row.type}/${row.key}`])
+      else listed.push(`${row.type}/${row.key}`)
+    }
     for (const row of rows) {
       const found = changeOf(log, row)
       const listed = index.get(row.revision)?.sort().join('\n')
@@ -106,7 +109,7 @@ export async function verify(sources: Sources): Promise<Verification> {
         .map(edit => `${edit.type}/${edit.key}`)
         .sort()
         .join('\n')
-      if (found === null || found.previousHash !== last || listed !== touched) return { log, revision, hash, brokenAt: row.revision }
+      if (found?.previousHash !== last || listed !== touched) return { log, revision, hash, brokenAt: row.revision }
       last = found.hash
       index.delete(row.revision)
     }

@@ -2,6 +2,7 @@
  * What the log asks of a database, and the one set of queries that answers it. Asynchronous throughout, so that a
  * database across the network fits behind it. Knows rows and texts; what they mean is the log's.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type Dialect, Kysely, Migrator, sql, type Transaction } from 'kysely'
 import { SluiceError } from '../../schemas/errors.ts'
 import { MIGRATIONS } from './migrations.ts'
@@ -152,7 +153,8 @@ async function migrate(db: Kysely<Tables>): Promise<void> {
   }
   const migrator = new Migrator({ db, provider: { getMigrations: () => Promise.resolve({ ...MIGRATIONS }) } })
   const { error } = await migrator.migrateToLatest()
-  if (error !== undefined) throw error
+  if (error instanceof Error) throw error
+  if (error !== undefined) throw new Error('The tables could not be brought up to date.', { cause: error })
 }
 
 async function names(db: Kysely<Tables>): Promise<readonly string[]> {
@@ -169,12 +171,14 @@ async function appendAll(db: Transaction<Tables>, appends: readonly Append[]): P
       .values({ log, ...append.change })
       .execute()
     for (const part of parts(append.documents)) {
+      await pause(part)
       await db
         .insertInto('changed_documents')
         .values(part.map(({ type, key }) => ({ log, type, key, revision: append.change.revision })))
         .execute()
     }
     for (const part of parts(append.documents.flatMap(({ body, ...document }) => (body === null ? [] : [{ log, ...document, body }])))) {
+      await pause(part)
       await db
         .insertInto('documents')
         .values(part)
@@ -256,6 +260,11 @@ async function probe(db: Kysely<Tables>): Promise<void> {
     await transaction.insertInto('logs').values({ name, epoch: '', revision: 0, hash: '', digest: '', seal: '' }).execute()
     await transaction.deleteFrom('logs').where('name', '=', name).execute()
   })
+}
+
+/** An import writes many thousand rows: the event loop has its turn between the statements. Nobody else writes meanwhile. */
+async function pause(part: readonly unknown[]): Promise<void> {
+  if (part.length === ROWS_PER_STATEMENT) await nextTurn()
 }
 
 function parts<T>(rows: readonly T[]): T[][] {

@@ -98,7 +98,7 @@ t.test('writes of several logs are stored together or not at all', async t => {
       throw new SluiceError('ALREADY_EXISTS', 'no')
     },
   }
-  await t.rejects(log.commitAll([both[0] as Write, refusing]), { code: 'ALREADY_EXISTS' })
+  await t.rejects(log.commitAll([both[0]!, refusing]), { code: 'ALREADY_EXISTS' })
   storage.failure = new Error('disk on fire')
   await t.rejects(log.commitAll(both), { code: 'STORAGE_UNAVAILABLE' })
   t.same([log.state('shop/one').revision, log.state('shop/two').revision], [0, 0])
@@ -111,7 +111,7 @@ t.test('writes of several logs are stored together or not at all', async t => {
       ['shop/two', 1],
     ],
   )
-  await t.rejects(log.commitAll([both[0] as Write, both[0] as Write]), /one write per log/)
+  await t.rejects(log.commitAll([both[0]!, both[0]!]), /one write per log/)
 })
 
 t.test('subscribers hear every commit once, in order, after it is readable', async t => {

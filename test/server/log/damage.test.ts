@@ -13,10 +13,10 @@ const FLIPS_DATABASE = 200
 const FLIPS_WAL = 100
 
 /** What was written: every entry, and the state after each, by log and revision. */
-type Record = Map<string, { changes: Change[]; states: string[] }>
+type Written = Map<string, { changes: Change[]; states: string[] }>
 
-async function writeSome(log: ChangeLog): Promise<Record> {
-  const record: Record = new Map()
+async function writeSome(log: ChangeLog): Promise<Written> {
+  const record: Written = new Map()
   for (const name of LOGS) record.set(name, { changes: [], states: [JSON.stringify({})] })
   for (let i = 0; i < 24; i++) {
     const name = LOGS[i % LOGS.length] ?? ''
@@ -30,7 +30,7 @@ async function writeSome(log: ChangeLog): Promise<Record> {
 }
 
 /** Open the folder and read everything; answers what was wrong, or null. Refusing is right; inventing is not. */
-async function served(t: Parameters<typeof opened>[0], data: string, record: Record): Promise<{ wrong: string | null; outcome: string }> {
+async function served(t: Parameters<typeof opened>[0], data: string, record: Written): Promise<{ wrong: string | null; outcome: string }> {
   let outcome = 'whole'
   const reading = async <T>(what: string, read: () => Promise<T>, isTrue: (answer: T) => boolean): Promise<string | null> => {
     try {
@@ -97,7 +97,7 @@ for (const [file, flips] of [
     t.ok(existsSync(join(whole, file)))
     const untouched = readFileSync(join(whole, file))
     const random = randomFrom(7)
-    const outcomes: { [outcome: string]: number } = {}
+    const outcomes: Record<string, number> = {}
     let counterexample: string | null = null
     for (let flip = 0; flip < flips && counterexample === null; flip++) {
       const data = join(folder, String(flip))

@@ -71,7 +71,7 @@ t.test('differences names each place', async t => {
 
 t.test('there is no difference exactly when the documents are equal', async t => {
   const json = fc.jsonValue() as fc.Arbitrary<Json>
-  fc.assert(fc.property(json, value => differences(value, structuredClone(value) as Json).length === 0))
+  fc.assert(fc.property(json, value => differences(value, structuredClone(value)).length === 0))
   fc.assert(fc.property(json, json, (a, b) => (differences(a, b).length === 0) === (differences(b, a).length === 0)))
   t.pass('for any JSON')
 })

@@ -126,5 +126,5 @@ t.test('a head file that cannot be written does not stop the log', async t => {
   const { log, logger } = await opened(t, data)
   t.match(await log.commit(write([segment('a', '1')])), { revision: 1, volatile: false })
   await log.commit(write([segment('a', '2')]))
-  t.equal(logger.lines.filter(line => /head\.json cannot be written/.test(line.text)).length, 1, 'said once')
+  t.equal(logger.lines.filter(line => line.text.includes('head.json cannot be written')).length, 1, 'said once')
 })

@@ -78,13 +78,16 @@ export function failingStorage(): FailingStorage {
     failure: null,
     open: async folder => {
       const storage = await openDatabase(folder)
-      const failing =
-        <A extends unknown[]>(run: (...args: A) => Promise<void>) =>
-        async (...args: A): Promise<void> => {
-          if (control.failure !== null) throw control.failure
-          await run(...args)
-        }
-      return { ...storage, append: failing(storage.append), replaceHeads: failing(storage.replaceHeads), probe: failing(storage.probe) }
+      const unlessFailing = async (run: () => Promise<void>): Promise<void> => {
+        if (control.failure !== null) throw control.failure
+        await run()
+      }
+      return {
+        ...storage,
+        append: appends => unlessFailing(() => storage.append(appends)),
+        replaceHeads: heads => unlessFailing(() => storage.replaceHeads(heads)),
+        probe: () => unlessFailing(() => storage.probe()),
+      }
     },
   }
   return control

@@ -25,7 +25,7 @@ t.test('an SQLite with the WAL-reset bug is refused', async t => {
 })
 
 t.test('the settings that durability rests on are those that SQLite uses', async t => {
-  const settings: { [name: string]: unknown } = {}
+  const settings: Record<string, unknown> = {}
   const database = openSqlite(t.testdir(), {
     configure: handle => {
       for (const name of ['journal_mode', 'synchronous', 'locking_mode', 'foreign_keys', 'trusted_schema', 'cell_size_check']) {
