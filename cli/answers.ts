@@ -100,7 +100,7 @@ export interface ListedKey {
   readonly grants?: readonly Grant[]
   readonly project?: string | null
   readonly environment?: string | null
-  readonly createdAt?: string
-  readonly createdBy?: string
+  /** Null for a key set by configuration. */
+  readonly createdAt?: string | null
   readonly expiresAt?: string | null
 }

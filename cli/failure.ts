@@ -21,6 +21,7 @@ export const CODES = {
   FILE_UNREADABLE: EXIT.usage,
   NOT_REACHABLE: EXIT.unreachable,
   BAD_ANSWER: EXIT.unreachable,
+  INTERNAL: EXIT.unreachable,
 } as const
 
 /** A failure as it is shown: `message` says what and where, `advice` what to do next. */

@@ -21,9 +21,9 @@ async function run(words: readonly string[]): Promise<void> {
     await program.parseAsync(words, { from: 'user' })
   } catch (error) {
     if (error instanceof CommanderError) return fail(json, error)
-    if (!(error instanceof Failure)) throw error
-    openOutput(json).failure(error)
-    process.exitCode = error.exitCode
+    const failure = error instanceof Failure ? error : unforeseen(error)
+    openOutput(json).failure(failure)
+    process.exitCode = failure.exitCode
   }
 }
 
@@ -36,4 +36,14 @@ function fail(json: boolean, error: CommanderError): void {
   openOutput(json).failure(
     new Failure('USAGE', EXIT.usage, error.message.replace(/^error: /, '').replace(/\.?\n\(Did you mean (.*)\?\)$/s, '. Did you mean $1?')),
   )
+}
+
+/** A mistake of ours, or an answer of a server that we do not know: never taken for one of the server's refusals. */
+function unforeseen(error: unknown): Failure {
+  const [message = '', frame = ''] =
+    error instanceof Error ? (error.stack ?? error.message).split('\n').map(line => line.trim()) : [String(error)]
+  return new Failure('INTERNAL', EXIT.unreachable, `Unforeseen: ${message} ${frame}. Whether the command was done is not known.`, {
+    advice: 'Look with "sluice history". If it happens again, report it with this text.',
+    cause: error,
+  })
 }

@@ -53,7 +53,7 @@ async function list(session: Session): Promise<void> {
     key.kind,
     key.name,
     reachText(key),
-    key.createdAt === undefined ? '' : momentText(key.createdAt),
+    key.createdAt == null ? 'at start' : momentText(key.createdAt),
     key.expiresAt == null ? 'never' : momentText(key.expiresAt),
   ])
   for (const line of table([['ID', 'KIND', 'NAME', 'REACHES', 'CREATED', 'EXPIRES'], ...rows])) output.line(line)
