@@ -1,7 +1,7 @@
 import t from 'tap'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { appendFileSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { appendFileSync, existsSync, mkdirSync, readFileSync, rmdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { SluiceError } from '../../../schemas/errors.ts'
 import type { Published } from '../../../server/log/types.ts'
@@ -204,6 +204,33 @@ t.test('the ballast gives way when the journal cannot be written, and comes back
   storage.failure = null
   await log.commit(kill('on'))
   t.equal(statSync(ballast).size, 1024 * 1024)
+})
+
+t.test('a kill goes out even when there is no way to journal it', async t => {
+  const data = t.testdir()
+  const storage = failingStorage()
+  const { log, logger } = await opened(t, data, { openStorage: storage.open })
+  mkdirSync(join(data, 'journal.jsonl'))
+  storage.failure = FULL
+  t.match(await log.commit(kill('off')), { revision: 1, volatile: true })
+  t.same(names(log.state(LOG)), { killed: 'off' })
+  t.ok(logger.said('error', /only this process knows it/))
+  t.notOk(existsSync(join(data, 'ballast')), 'the ballast was given up for it')
+  rmdirSync(join(data, 'journal.jsonl'))
+  storage.failure = null
+  t.match(await log.commit(write([segment('a', '1')])), { revision: 2, volatile: false })
+  t.match(await log.verify(LOG), { revision: 2, brokenAt: null })
+})
+
+t.test('ballast that found no room is tried again', async t => {
+  const data = t.testdir({ ballast: { 'in-the-way': '' } })
+  const { log, clock, logger } = await opened(t, data)
+  t.ok(logger.said('warn', /no room for the ballast/))
+  t.match(await log.commit(write([segment('a', '1')])), { revision: 1, volatile: false })
+  rmSync(join(data, 'ballast'), { recursive: true })
+  clock.advance(30_000)
+  await settled(() => existsSync(join(data, 'ballast')) && statSync(join(data, 'ballast')).size === 1024 * 1024)
+  t.equal(clock.waiting, 0)
 })
 
 t.test('SQLite itself out of room: reads go on, a kill goes out, and room mends it', async t => {
