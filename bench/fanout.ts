@@ -19,13 +19,18 @@ import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { fileURLToPath } from 'node:url'
+import fastify from 'fastify'
 import { pino } from 'pino'
 import { Agent, request } from 'undici'
 import { WebSocket, WebSocketServer } from 'ws'
+import type { Change } from '../schemas/change.ts'
 import { buildSluice } from '../server/app.ts'
 import { systemClock } from '../server/clock.ts'
 import { readConfig } from '../server/config.ts'
+import type { ChangeLog, Published } from '../server/log/types.ts'
+import type { Usage } from '../server/services.ts'
 import { textFrame } from '../server/stream/frame.ts'
+import { openHub } from '../server/stream/hub.ts'
 
 const ADMIN_KEY = 'admin-key-of-the-benchmark'
 const SERVER_KEY = 'server-key-of-the-benchmark'
@@ -178,9 +183,12 @@ async function measureIdle(instances: number): Promise<void> {
 
 // --- writing
 
-/** The one loop of the hub that grows with the sockets, both ways of writing it, to sockets of this process. */
+/** The one loop of the hub that grows with the sockets, beside other ways of writing it, to sockets of this process. */
 async function measureWrites(sockets: number, bytes: number): Promise<void> {
   printMachine()
+  const text = 'x'.repeat(bytes)
+  const buffer = Buffer.from(text)
+  const hub = await hubWith(sockets)
   const http = createServer()
   const wss = new WebSocketServer({ noServer: true, perMessageDeflate: false })
   const peers: { socket: WebSocket; line: import('node:stream').Duplex }[] = []
@@ -196,8 +204,6 @@ async function measureWrites(sockets: number, bytes: number): Promise<void> {
       return new Promise<typeof reader>(resolve => reader.once('data', () => resolve(reader.resume())))
     }),
   )
-  const text = 'x'.repeat(bytes)
-  const buffer = Buffer.from(text)
   const ways: [name: string, run: () => void, ms: number[]][] = [
     ['ws.send(text) to each', () => peers.forEach(({ socket }) => socket.send(text)), []],
     ['ws.send(buffer) to each', () => peers.forEach(({ socket }) => socket.send(buffer, { binary: false })), []],
@@ -209,6 +215,7 @@ async function measureWrites(sockets: number, bytes: number): Promise<void> {
       },
       [],
     ],
+    ['the hub, publishing a change', () => hub.publish(text), []],
   ]
   for (let round = 0; round < 220; round++) {
     for (const [, run, ms] of ways) {
@@ -224,6 +231,51 @@ async function measureWrites(sockets: number, bytes: number): Promise<void> {
   for (const [name, , ms] of ways) print(name, ms)
   for (const reader of readers) reader.destroy()
   http.close()
+  await hub.close()
+}
+
+/** The hub as it is, on a log that only tells; its streams say hello and read. */
+async function hubWith(sockets: number): Promise<{ publish(text: string): void; close(): Promise<void> }> {
+  const log = 'default/development'
+  const documents = { flag: new Map(), segment: new Map(), environment: new Map([[log, {}]]) }
+  let revision = 0
+  let tell: (published: Published) => void = () => undefined
+  const access = { id: 'k', kind: 'server', name: 'k', grants: [], project: 'default', environment: 'development' } as const
+  const app = fastify()
+  const hub = openHub({
+    clock: systemClock,
+    logger: app.log,
+    log: {
+      state: (name: string) => ({ log: name, epoch: 'e', revision, documents }),
+      subscribe: (listener: typeof tell) => ((tell = listener), () => undefined),
+    } as unknown as ChangeLog,
+    keys: { authenticate: () => access, onRevoked: () => () => undefined },
+    usage: { add: () => undefined } as unknown as Usage,
+    config: { handshakesPerSecond: 100_000, closeTimeoutMs: 1_000 },
+  })
+  hub.attach(app)
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const { port } = app.server.address() as AddressInfo
+  const readers = await Promise.all(
+    Array.from({ length: sockets }, async (_, i) => {
+      const socket = new WebSocket(`ws://127.0.0.1:${port}/stream`, ['sluice.v1'], { headers: { authorization: 'Bearer k' } })
+      await new Promise(resolve => socket.once('open', resolve))
+      socket.send(JSON.stringify({ type: 'hello', instance: `i${i}`, service: 'bench', sdk: 'bench/1', revision: 0, epoch: 'e' }))
+      await new Promise(resolve => socket.once('message', resolve))
+      return socket
+    }),
+  )
+  return {
+    publish(text) {
+      revision++
+      const edits = [{ type: 'flag', key: 'f', before: null, after: { key: 'f', name: text } }]
+      tell({ log, epoch: 'e', volatile: false, change: { revision, edits } as unknown as Change })
+    },
+    async close() {
+      for (const reader of readers) reader.terminate()
+      await app.close()
+    },
+  }
 }
 
 // --- the other processes

@@ -113,8 +113,6 @@ interface Channel {
   readonly log: string
   readonly peers: Set<Peer>
   readonly recent: Recent
-  /** Filled anew before every use. */
-  readonly readings: Readings
   filling: boolean
   /** Valid for the revision at hand; dropped with the next change. */
   ruleset: { readonly etag: string; readonly body: Buffer } | null
@@ -267,7 +265,7 @@ export function openHub(options: HubOptions): HubHandle {
 
   function handle(peer: Peer, event: SessionEvent): void {
     try {
-      perform(peer, step(peer.session, event, readingsOf(peer)), null)
+      perform(peer, step(peer.session, event, readingsOf(peer.channel, peer.line.writableLength)), null)
     } catch (error) {
       // A mistake of ours with one socket must not take the others down.
       logger.error({ err: error, log: peer.channel.log }, 'a stream could not be served; closing it')
@@ -275,15 +273,9 @@ export function openHub(options: HubOptions): HubHandle {
     }
   }
 
-  function readingsOf(peer: Peer): Readings {
-    const { readings, recent } = peer.channel
-    readings.now = clock.monotonic()
-    readings.buffered = peer.line.writableLength
-    readings.epoch = recent.epoch
-    readings.revision = recent.revision
-    readings.floor = recent.floor
-    readings.isFilled = recent.isFilled
-    return readings
+  function readingsOf(channel: Channel, buffered: number): Readings {
+    const { epoch, revision, floor, isFilled } = channel.recent
+    return { now: clock.monotonic(), buffered, epoch, revision, floor, isFilled }
   }
 
   function perform(peer: Peer, actions: readonly SessionAction[], change: Buffer | null): void {
@@ -378,7 +370,6 @@ export function openHub(options: HubOptions): HubHandle {
         log: name,
         peers: new Set(),
         recent: emptyRecent(epoch, revision),
-        readings: { now: 0, buffered: 0, epoch, revision, floor: revision, isFilled: false },
         filling: false,
         ruleset: null,
         current: null,
@@ -409,7 +400,12 @@ export function openHub(options: HubOptions): HubHandle {
     forgetShared(channel)
 
     const event: SessionEvent = { kind: 'published', epoch, from: entry.from, revision: entry.revision }
-    for (const peer of channel.peers) perform(peer, step(peer.session, event, readingsOf(peer)), frame)
+    // One object for all of them: only what waits in the socket differs.
+    const readings = readingsOf(channel, 0)
+    for (const peer of channel.peers) {
+      readings.buffered = peer.line.writableLength
+      perform(peer, step(peer.session, event, readings), frame)
+    }
   }
 
   /** A log may move without an entry: a revision that was lost is passed over, a new epoch begins. */

@@ -428,10 +428,7 @@ t.test('/ruleset is the whole state, and costs nothing while it has not changed'
   t.match([changed.statusCode, changed.headers.etag], [200, `"${epoch}.2"`])
 
   const since = async (query: string) =>
-    (await server.app.inject({ url: `/ruleset?${query}`, headers: { authorization: `Bearer ${server.token}` } })).json() as Record<
-      string,
-      unknown
-    >
+    (await server.app.inject({ url: `/ruleset?${query}`, headers: { authorization: `Bearer ${server.token}` } })).json<object>()
   t.match(
     await since(`epoch=${epoch}&revision=1`),
     { type: 'changes', epoch, from: 1, revision: 2, flags: [{ key: 'b' }] },

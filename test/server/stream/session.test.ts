@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import t from 'tap'
 import type { Hello } from '../../../schemas/stream.ts'
 import {
@@ -13,6 +14,7 @@ import {
   SILENT_MS,
   step,
 } from '../../../server/stream/session.ts'
+import { parseUpstream } from '../../../server/stream/upstream.ts'
 
 const readings = (changed: Partial<Readings> = {}): Readings => ({
   now: 0,
@@ -215,4 +217,46 @@ t.test('a beat goes to who is up to date and mends who is not', async t => {
   t.equal(kinds(live(), { kind: 'beat' }), 'sendBeat')
   t.equal(kinds(live(), { kind: 'beat' }, { revision: 11 }), 'changes from 10')
   t.equal(kinds(openSession(0, 0), { kind: 'beat' }), '')
+})
+
+t.test('whatever an SDK sends is understood or closes the stream; it never throws, and after a close nothing follows', async t => {
+  const nearly = fc.record(
+    {
+      type: fc.constantFrom('hello', 'applied', 'counts', 'other', '__proto__'),
+      instance: fc.oneof(fc.string(), fc.anything()),
+      service: fc.string(),
+      sdk: fc.string(),
+      epoch: fc.oneof(fc.constant('e1'), fc.string()),
+      revision: fc.oneof(fc.nat(20), fc.double(), fc.constant(Number.MAX_SAFE_INTEGER), fc.anything()),
+      dropped: fc.oneof(fc.nat(), fc.integer()),
+      counts: fc.array(fc.record({ flag: fc.string(), variation: fc.option(fc.string()), reason: fc.string(), count: fc.integer() })),
+      unknownOperators: fc.array(fc.record({ op: fc.string(), where: fc.string() })),
+    },
+    { requiredKeys: ['type'] },
+  )
+  const text = fc.oneof(
+    nearly.map(value => JSON.stringify(value)),
+    fc.json(),
+    fc.string(),
+  )
+  const bytes = fc.oneof(
+    text.map(value => Buffer.from(value)),
+    fc.uint8Array().map(value => Buffer.from(value)),
+  )
+  fc.assert(
+    fc.property(fc.array(bytes, { maxLength: 30 }), fc.boolean(), (messages, isGreeted) => {
+      const session = isGreeted ? live() : openSession(0, 0)
+      let isClosed = false
+      for (const message of messages) {
+        const actions = step(session, parseUpstream(message, false), readings())
+        if (isClosed && actions.length > 0) return false
+        isClosed ||= actions.some(action => action.kind === 'close')
+        // A close frame takes 123 bytes of reason.
+        if (actions.some(action => action.kind === 'close' && Buffer.byteLength(action.reason) > 123)) return false
+      }
+      return true
+    }),
+    { numRuns: 500 },
+  )
+  t.pass('500 courses of messages')
 })
