@@ -6,26 +6,39 @@ import { type ErrorDetail, SluiceError } from '../schemas/errors.ts'
 /** A key set by configuration is any text of at least this many characters. */
 export const CONFIGURED_KEY_LENGTH_MIN = 24
 
+/** What a header can carry as it is: anything else could never be sent. */
+const KEY_TEXT = /^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/
+
 const configuredKey = z
   .string()
   .min(CONFIGURED_KEY_LENGTH_MIN, `must have at least ${CONFIGURED_KEY_LENGTH_MIN} characters`)
   .max(512)
+  .regex(KEY_TEXT, 'must be letters, digits and signs of ASCII, as headers carry nothing else')
   .optional()
+
+/** A setting that counts something: decimal digits only, so that nothing is read otherwise than it looks. */
+const whole = (least: number, most: number, usual: number) =>
+  z
+    .string()
+    .regex(/^\d{1,10}$/, `must be a whole number from ${least} to ${most}`)
+    .transform(Number)
+    .refine(value => value >= least && value <= most, `must be a whole number from ${least} to ${most}`)
+    .default(usual)
 
 const configSchema = z.object({
   /** The address to listen on; the loopback unless told otherwise. */
   host: z.string().min(1).default('127.0.0.1'),
   /** The port, 0 for any free one. */
-  port: z.coerce.number().int().min(0).max(65_535).default(7_400),
+  port: whole(0, 65_535, 7_400),
   /** The folder of the database and of the files beside it. */
   data: z.string().min(1).default('sluice-data'),
   adminKey: configuredKey,
   serverKey: configuredKey,
   logLevel: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
   /** Websocket handshakes admitted per second; more are answered 503 with Retry-After. */
-  handshakesPerSecond: z.coerce.number().int().min(1).max(100_000).default(500),
+  handshakesPerSecond: whole(1, 100_000, 500),
   /** Milliseconds that a graceful close may take. */
-  closeTimeoutMs: z.coerce.number().int().min(100).max(600_000).default(10_000),
+  closeTimeoutMs: whole(100, 600_000, 10_000),
 })
 
 export type Config = Readonly<z.infer<typeof configSchema>>
@@ -73,6 +86,9 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
       const name = String(issue.path[0]) as keyof typeof VARIABLES
       details.push({ path: VARIABLES[name], code: issue.code, message: issue.message })
     }
+  }
+  if (result.data?.adminKey !== undefined && result.data.adminKey === result.data.serverKey) {
+    details.push({ path: VARIABLES.serverKey, code: 'same', message: `must not be the same as ${VARIABLES.adminKey}` })
   }
   if (details.length > 0 || !result.success) {
     const lines = details.map(detail => `${detail.path}: ${detail.message}`).join('; ')

@@ -11,8 +11,11 @@ import type { KeyRing } from '../services.ts'
 export function keyOf(headers: Readonly<Record<string, string | string[] | undefined>>): string | null {
   const authorization = headers.authorization
   if (typeof authorization === 'string') {
-    const match = /^bearer +(\S+) *$/i.exec(authorization)
-    if (match?.[1] !== undefined) return match[1]
+    // Whatever follows the scheme is the key: one set by configuration may hold blanks.
+    if (/^bearer /i.test(authorization)) {
+      const key = authorization.slice('bearer '.length).trim()
+      if (key !== '') return key
+    }
     throw new SluiceError('KEY_INVALID', 'The header Authorization does not hold a key. Send it as "Authorization: Bearer slc_…".')
   }
   const own = headers['x-api-key']

@@ -116,7 +116,7 @@ export function checkPolicy(request: FastifyRequest): void {
 function readBody(schema: z.ZodType | undefined, body: unknown): unknown {
   if (schema !== undefined) return parsed(schema, body ?? {}, 'body')
   if (body === undefined || body === null) return undefined
-  if (typeof body === 'object' && Object.keys(body).length === 0) return undefined
+  if (typeof body === 'object' && !Array.isArray(body) && Object.keys(body).length === 0) return undefined
   throw new SluiceError('INVALID_REQUEST', 'This request takes no body. Leave it out.')
 }
 

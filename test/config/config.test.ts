@@ -1,0 +1,64 @@
+import { resolve } from 'node:path'
+import t from 'tap'
+import { SluiceError } from '../../schemas/errors.ts'
+import { readConfig, VARIABLES } from '../../server/config.ts'
+
+t.test('without variables it listens on the loopback', async t => {
+  t.match(readConfig({}), { host: '127.0.0.1', port: 7400, data: resolve('sluice-data'), logLevel: 'info' })
+  t.match(
+    readConfig({ SLUICE_PORT: '', SLUICE_ADMIN_KEY: '', PATH: '/bin', SLUICE_URL: 'x', SLUICE_KEY: 'y' }),
+    { port: 7400 },
+    'an empty one is not set, others pass',
+  )
+})
+
+t.test('each setting is read from its variable', async t => {
+  const config = readConfig({
+    SLUICE_HOST: '0.0.0.0',
+    SLUICE_PORT: '0',
+    SLUICE_DATA: '/tmp/x',
+    SLUICE_ADMIN_KEY: 'a'.repeat(24),
+    SLUICE_SERVER_KEY: 'b'.repeat(24),
+    SLUICE_LOG_LEVEL: 'warn',
+    SLUICE_HANDSHAKES_PER_SECOND: '7',
+    SLUICE_CLOSE_TIMEOUT_MS: '1000',
+  })
+  t.same(config, {
+    host: '0.0.0.0',
+    port: 0,
+    data: '/tmp/x',
+    adminKey: 'a'.repeat(24),
+    serverKey: 'b'.repeat(24),
+    logLevel: 'warn',
+    handshakesPerSecond: 7,
+    closeTimeoutMs: 1000,
+  })
+  t.same(Object.keys(config).sort(), Object.keys(VARIABLES).sort(), 'and there are no others')
+})
+
+t.test('what cannot be used is named, but not repeated', async t => {
+  const secret = 'too-short-secret'
+  const cases: [Record<string, string>, string][] = [
+    [{ SLUICE_PORT: 'http' }, 'SLUICE_PORT'],
+    [{ SLUICE_PORT: '70000' }, 'SLUICE_PORT'],
+    [{ SLUICE_PORT: '74.5' }, 'SLUICE_PORT'],
+    [{ SLUICE_PORT: '0x10' }, 'SLUICE_PORT'],
+    [{ SLUICE_PORT: ' ' }, 'SLUICE_PORT'],
+    [{ SLUICE_ADMIN_KEY: secret }, 'SLUICE_ADMIN_KEY'],
+    [{ SLUICE_SERVER_KEY: secret }, 'SLUICE_SERVER_KEY'],
+    [{ SLUICE_ADMIN_KEY: `${secret}é${secret}` }, 'SLUICE_ADMIN_KEY'],
+    [{ SLUICE_ADMIN_KEY: `${secret}\n${secret}` }, 'SLUICE_ADMIN_KEY'],
+    [{ SLUICE_LOG_LEVEL: 'loud' }, 'SLUICE_LOG_LEVEL'],
+    [{ SLUICE_PROT: '7400' }, 'SLUICE_PROT'],
+    [{ SLUICE_ADMIN_KEY: secret + secret, SLUICE_SERVER_KEY: secret + secret }, 'SLUICE_SERVER_KEY'],
+  ]
+  for (const [variables, named] of cases) {
+    try {
+      readConfig(variables)
+      t.fail(`${JSON.stringify(variables)} was taken`)
+    } catch (error) {
+      t.ok(error instanceof SluiceError && error.code === 'CONFIG_INVALID' && error.details.some(detail => detail.path === named), named)
+      t.notMatch(JSON.stringify(error), secret)
+    }
+  }
+})
