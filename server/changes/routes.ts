@@ -74,7 +74,7 @@ export function changeRoutes(app: FastifyInstance, services: Services): void {
     tag,
     query: z.strictObject({ after: revision, waitMs: waitMs.optional() }),
     response: pageAnswer,
-    async handler({ params, query, request }) {
+    async handler({ params, query, request, reply }) {
       const log = environmentLog(services, params)
       const next = (): Promise<{ changes: readonly Change[]; more: boolean }> =>
         page(services.log, log, { afterRevision: query.after, limit: PAGE_USUAL, order: 'oldest' })
@@ -89,7 +89,7 @@ export function changeRoutes(app: FastifyInstance, services: Services): void {
       try {
         let found = await next()
         if (found.changes.length === 0 && published.length === 0) {
-          await until(services.clock, query.waitMs ?? WAIT_MAX_MS, closed, request, done => {
+          await until(services.clock, query.waitMs ?? WAIT_MAX_MS, closed, { request, reply }, done => {
             wake = done
             return () => {}
           })
@@ -124,7 +124,7 @@ export function changeRoutes(app: FastifyInstance, services: Services): void {
     tag,
     query: z.strictObject({ waitMs: waitMs.optional() }),
     response: receiptsSchema,
-    async handler({ params, query, request }) {
+    async handler({ params, query, request, reply }) {
       const log = environmentLog(services, params)
       const asked = readRevision(params.revision)
       const newest = services.log.state(log).revision
@@ -134,7 +134,7 @@ export function changeRoutes(app: FastifyInstance, services: Services): void {
       const ms = query.waitMs ?? 0
       if (ms === 0) return services.hub.receipts(log, asked)
       let failure: unknown
-      await until(services.clock, ms, closed, request, done => {
+      await until(services.clock, ms, closed, { request, reply }, done => {
         services.hub.arrived(log, asked, ms).then(done, (error: unknown) => {
           failure = error
           done()

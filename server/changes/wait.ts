@@ -1,6 +1,6 @@
 /** Waiting for something without keeping the server from closing: a wait ends when it happens, in time, or with the server. */
 import { setMaxListeners } from 'node:events'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Clock } from '../clock.ts'
 
 /** Most milliseconds one request may wait. */
@@ -23,7 +23,7 @@ export function until(
   clock: Clock,
   ms: number,
   signal: AbortSignal,
-  request: FastifyRequest,
+  call: { readonly request: FastifyRequest; readonly reply: FastifyReply },
   begin: (done: () => void) => () => void,
 ): Promise<void> {
   return new Promise(resolve => {
@@ -34,12 +34,14 @@ export function until(
     const timer = clock.after(ms, done)
     const stop = begin(done)
     signal.addEventListener('abort', done)
-    request.raw.socket.once('close', done)
+    call.request.raw.socket.once('close', done)
     function done(): void {
       timer.cancel()
       stop()
       signal.removeEventListener('abort', done)
-      request.raw.socket.off('close', done)
+      call.request.raw.socket.off('close', done)
+      // A connection that stayed open for the next request would be waited for.
+      if (signal.aborted) call.reply.header('connection', 'close')
       resolve()
     }
   })
