@@ -235,8 +235,8 @@ function targetProblems(targets: readonly Target[], names: ReadonlySet<string>):
   for (const [i, target] of targets.entries()) {
     problems.push(...served(target.variation, names, `targets[${i}].variation`))
     const attribute = target.attribute ?? 'targetingKey'
-    let values = listedBy.get(attribute)
-    if (values === undefined) listedBy.set(attribute, (values = new Map()))
+    const values = listedBy.get(attribute) ?? new Map<unknown, number>()
+    listedBy.set(attribute, values)
     for (const [j, value] of target.values.entries()) {
       const before = values.get(value)
       if (before === undefined) values.set(value, i)

@@ -32,7 +32,7 @@ export type Killing =
 export function laidOver(state: State, flag: Flag, request: KillRequest, stamp: KillStamp): Killing {
   const variation = request.variation ?? flag.offVariation
   const clauses = request.clauses ?? []
-  const until = request.until == null ? null : moment(Date.parse(request.until))
+  const until = request.until === undefined || request.until === null ? null : moment(Date.parse(request.until))
   refuseProblems(state, flag, variation, clauses)
   const standing = flag.kills.find(kill => isSame(kill, variation, clauses, until))
   if (standing !== undefined) return { kill: standing, existing: true, flag }

@@ -203,7 +203,7 @@ export function killRoutes(app: FastifyInstance, services: Services): void {
 
 interface Lift {
   readonly flag: Flag
-  isGone(kill: Kill): boolean
+  readonly isGone: (kill: Kill) => boolean
 }
 
 async function lift(

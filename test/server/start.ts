@@ -51,9 +51,13 @@ export interface TestServer {
   readonly app: FastifyInstance
   readonly sluice: Sluice
   /** A request over the network. A body that is a string is sent as it is, everything else as JSON. */
-  call(method: string, path: string, body?: unknown, options?: CallOptions): Promise<Answer>
+  readonly call: (method: string, path: string, body?: unknown, options?: CallOptions) => Promise<Answer>
   /** A new key, made over the API, for `default` and the environment unless told otherwise. */
-  makeKey(kind: KeyKind, environment?: string, more?: Readonly<Record<string, unknown>>): Promise<{ id: string; token: string }>
+  readonly makeKey: (
+    kind: KeyKind,
+    environment?: string,
+    more?: Readonly<Record<string, unknown>>,
+  ) => Promise<{ id: string; token: string }>
   close(): Promise<void>
   /** Closes and starts again on the same data and port, with other options if given. */
   restart(options?: StartOptions): Promise<void>
