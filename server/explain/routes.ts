@@ -84,7 +84,8 @@ function judged(
   body: z.infer<typeof bodySchema>,
 ): Omit<Explanation, 'value'> & { value: Json } {
   const otherwise = (body.default ?? null) as Json
-  const typed = body.default === undefined ? explanation : evaluateAs(prepared, body.flag, body.context as Context, typeOfValue(body.default))
+  const typed =
+    body.default === undefined ? explanation : evaluateAs(prepared, body.flag, body.context as Context, typeOfValue(body.default))
   if (typed.error !== 'TYPE_MISMATCH') return { ...explanation, value: explanation.value ?? otherwise }
   return { ...explanation, ...typed, value: otherwise }
 }
