@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path'
 import Sqlite from 'better-sqlite3'
-import { CompiledQuery, type DatabaseConnection, type Dialect, type Driver, SqliteDialect, SqliteDriver } from 'kysely'
+import { CompiledQuery, type DatabaseConnection, type Dialect, type Driver, SqliteAdapter, SqliteDialect, SqliteDriver } from 'kysely'
 import { SluiceError } from '../../schemas/errors.ts'
 import type { Database } from './storage.ts'
 
@@ -122,8 +122,15 @@ function dialectOf(handle: Sqlite.Database): Dialect {
   return {
     createDriver: () => new ForgivingDriver(config, handle),
     createQueryCompiler: () => base.createQueryCompiler(),
-    createAdapter: () => base.createAdapter(),
+    createAdapter: () => new TransactionalAdapter(),
     createIntrospector: db => base.createIntrospector(db),
+  }
+}
+
+/** Kysely leaves migrations of SQLite outside a transaction. SQLite can do better, and a first start that is killed must leave nothing half made. */
+class TransactionalAdapter extends SqliteAdapter {
+  override get supportsTransactionalDdl(): boolean {
+    return true
   }
 }
 

@@ -71,6 +71,21 @@ t.test('a database of a newer version is refused, and left as it is', async t =>
   await t.rejects(openStorage(openSqlite(data)), { code: 'DATA_TOO_NEW' }, 'and the lock is given back')
 })
 
+t.test('a step that fails leaves nothing behind, and is taken again', async t => {
+  const data = t.testdir()
+  const file = join(data, DATABASE_FILE)
+  const inTheWay = new Sqlite(file)
+  inTheWay.exec('create table changed_documents (x)')
+  inTheWay.close()
+  await t.rejects(openStorage(openSqlite(data)))
+  const cleared = new Sqlite(file)
+  t.same(cleared.prepare(`select name from sqlite_master where name in ('logs', 'changes')`).all(), [])
+  cleared.exec('drop table changed_documents')
+  cleared.close()
+  const storage = await openedStorage(t, data)
+  t.same(await storage.logs(), [])
+})
+
 t.test('opening again takes no step twice', async t => {
   const data = t.testdir()
   const first = await openStorage(openSqlite(data))
