@@ -10,11 +10,11 @@ import { type Cache, cacheFile } from './cache.ts'
 import type { Clock, Timer } from './clock.ts'
 import { type Action, begin, type Event, isStale, next, NOTHING, type State, wakeAt } from './connection.ts'
 import { Counts } from './counts.ts'
-import { affectedFlags } from './dependents.ts'
-import { evaluateAs } from './evaluator/evaluate.ts'
+import { Dependents } from './dependents.ts'
+import { decideSafely, evaluateAs } from './evaluator/evaluate.ts'
 import { typeOfValue } from './evaluator/evaluation.ts'
 import { explain } from './evaluator/explain.ts'
-import { applyDelta, type Prepared, prepare, unknownOperators } from './evaluator/prepare.ts'
+import { applyDelta, type Prepared, type PreparedFlag, prepare, unknownOperators } from './evaluator/prepare.ts'
 import { type Delta, parseMessage, type Whole } from './messages.ts'
 import { duration, type Settings } from './options.ts'
 import type { Link, Transport } from './transport.ts'
@@ -27,8 +27,6 @@ const REPORT_INTERVAL_MS = 5_000
 const SAVE_INTERVAL_MS = 1_000
 /** How long `close` waits for what is still to be written or sent. */
 const CLOSE_TIMEOUT_MS = 2_000
-
-const NO_CONTEXT: Context = {}
 
 /** The world outside: given by `connect`, and by tests. */
 export interface Surroundings {
@@ -50,12 +48,15 @@ class Client implements Sluice {
   /** Null when the options name no server. */
   readonly #transport: Transport | null
   readonly #cache: Cache | null
-  readonly #counts = new Counts()
+  readonly #counts = new Counts<PreparedFlag>()
 
   #prepared: Prepared = prepare({ flags: [], segments: [] }, 0)
   #flags = new Map<string, Flag>()
   #segments = new Map<string, Segment>()
   #hasRuleset = false
+  /** Kept while somebody listens for changes. */
+  #dependents: Dependents | null = null
+  #operatorsAreOld = true
 
   #state: State
   #link: { readonly id: number; readonly link: Link; bytesRead: number } | null = null
@@ -127,15 +128,27 @@ class Client implements Sluice {
   }
 
   #value(flag: string, context: Context, fallback: Json | undefined, type: ValueType | null): Json | undefined {
-    try {
-      const evaluation = evaluateAs(this.#prepared, flag, context ?? NO_CONTEXT, type)
-      this.#counts.add(flag, evaluation)
-      return evaluation.value === undefined ? fallback : evaluation.value
-    } catch (error) {
-      // The evaluator does not throw, but a context may: a getter or proxy of the application's own.
-      this.#settings.logger.error(`Flag ${JSON.stringify(flag)} could not be evaluated: ${messageOf(error)}. The default was taken`)
+    const entry = this.#counts.entry(flag)
+    if (entry === undefined) return this.#valueAndCount(flag, context, fallback, type)
+    const evaluation = decideSafely(entry.prepared, context, null)
+    // Errors and other types are rare, and take the longer way.
+    if (evaluation.value === undefined || (type !== null && evaluation.type !== type))
+      return this.#valueAndCount(flag, context, fallback, type)
+    if (entry.last.evaluation === evaluation) entry.last.count++
+    else this.#counts.addOther(entry, evaluation)
+    return evaluation.value
+  }
+
+  /** As `#value`, for a flag that is asked for the first time or yields an error. */
+  #valueAndCount(flag: string, context: Context, fallback: Json | undefined, type: ValueType | null): Json | undefined {
+    const evaluation = evaluateAs(this.#prepared, flag, context, type)
+    const prepared = this.#prepared.flags.get(flag)
+    if (evaluation.value === undefined || prepared === undefined) {
+      this.#counts.addError(flag, evaluation)
       return fallback
     }
+    this.#counts.addFirst(flag, prepared, evaluation)
+    return evaluation.value
   }
 
   explain<T extends Json | undefined>(flag: string, context: Context, fallback: T): Explanation<T> {
@@ -146,8 +159,8 @@ class Client implements Sluice {
       return { ...failed, value: fallback, error: 'NOT_READY', message: 'No ruleset has arrived yet. Await ready(), or give a cache file.' }
     }
     try {
-      const { steps, ...explained } = explain(this.#prepared, flag, context ?? NO_CONTEXT)
-      const asked = evaluateAs(this.#prepared, flag, context ?? NO_CONTEXT, typeOfValue(fallback))
+      const { steps, ...explained } = explain(this.#prepared, flag, context)
+      const asked = evaluateAs(this.#prepared, flag, context, typeOfValue(fallback))
       const evaluation = asked.error === 'TYPE_MISMATCH' ? asked : explained
       return { ...evaluation, value: (evaluation.value === undefined ? fallback : evaluation.value) as T, revision, stale, steps }
     } catch (error) {
@@ -319,6 +332,7 @@ class Client implements Sluice {
   // The ruleset: taken whole, between two evaluations.
 
   #apply(delta: Delta): void {
+    this.#counts.forgetPrepared()
     for (const flag of delta.flags) this.#flags.set(flag.key, flag)
     for (const segment of delta.segments) this.#segments.set(segment.key, segment)
     for (const key of delta.removedFlags) this.#flags.delete(key)
@@ -338,6 +352,7 @@ class Client implements Sluice {
   #replace(whole: Whole): void {
     const flags = new Map(whole.flags.map(flag => [flag.key, flag]))
     const segments = new Map(whole.segments.map(segment => [segment.key, segment]))
+    this.#counts.forgetPrepared()
     this.#prepared = prepare(whole, whole.revision)
     this.#rulesets += 1
     const before = { flags: this.#flags, segments: this.#segments }
@@ -352,11 +367,16 @@ class Client implements Sluice {
     // Defaults answered before there was a ruleset say nothing about a flag.
     if (!this.#hasRuleset) this.#counts.take()
     this.#hasRuleset = true
-    this.#counts.setUnknownOperators(unknownOperators(this.#prepared))
+    this.#operatorsAreOld = true
     this.#unsaved = true
     this.#saveLater()
-    if (this.#listeners.change.size === 0) return
-    const affected = affectedFlags(this.#flags, this.#segments, changedFlags, changedSegments)
+    if (this.#listeners.change.size === 0) {
+      this.#dependents = null
+      return
+    }
+    if (this.#dependents === null) this.#dependents = new Dependents(this.#flags, this.#segments)
+    else this.#dependents.update(this.#flags, this.#segments, changedFlags, changedSegments)
+    const affected = this.#dependents.affected(changedFlags, changedSegments)
     if (affected.length > 0) this.#emit('change', affected)
   }
 
@@ -415,6 +435,8 @@ class Client implements Sluice {
     const { stream, pollWorked, held } = this.#state
     const isLive = stream.phase === 'live'
     if (held.epoch === '' || (!isLive && !(pollWorked && stream.phase !== 'closed'))) return
+    if (this.#operatorsAreOld) this.#counts.setUnknownOperators(unknownOperators(this.#prepared))
+    this.#operatorsAreOld = false
     const reports = this.#counts.take()
     for (const report of reports) {
       if (isLive) this.#send(report)

@@ -8,7 +8,7 @@ import { COUNTS_MAX, UNKNOWN_OPERATORS_MAX, UPSTREAM_BYTES_MAX } from '../schema
 /** Rows that wait to be sent. */
 export const ROWS_MAX = 10_000
 /** Results told apart between two reports. */
-const COUNTERS_MAX = 20_000
+const COUNTERS_MAX = 100_000
 /** Messages of one report: the server bounds how many it takes. The rest waits for the next report. */
 const MESSAGES_MAX = 5
 /** Leaves room in the frame for what stands around the rows. */
@@ -21,10 +21,22 @@ export interface Counted {
   readonly unbucketed?: true | undefined
 }
 
-interface Counter {
-  readonly flag: string
+export interface Counter {
   readonly evaluation: Counted
   count: number
+}
+
+/**
+ * A flag that was evaluated: prepared, and with its sums. Kept together so that an evaluation looks its flag up once and
+ * counts with a comparison and an addition.
+ */
+export interface Entry<P> {
+  readonly flag: string
+  readonly prepared: P
+  /** The result that came last. */
+  last: Counter
+  /** All results seen, once there are two. */
+  more: Map<Counted, Counter> | null
 }
 
 interface Row {
@@ -48,20 +60,66 @@ export interface Report {
   readonly unknownOperators: readonly UnknownOperator[]
 }
 
-export class Counts {
-  // Results are built when the ruleset is prepared, so the object itself is the key: one lookup and one addition per evaluation.
-  readonly #counters = new Map<Counted, Counter>()
-  // Errors are shared between flags: counted by flag.
+/** @typeParam P a prepared flag */
+export class Counts<P> {
+  readonly #entries = new Map<string, Entry<P>>()
+  /** Results told apart, over all entries. */
+  #counters = 0
   readonly #errors = new Map<string, Counter>()
   readonly #rows = new Map<string, Row>()
   #dropped = 0
   #operators: readonly UnknownOperator[] = []
   #operatorsAreNew = false
 
-  add(flag: string, evaluation: Counted): void {
-    const counter = this.#counters.get(evaluation)
-    if (counter === undefined) this.#addFirst(flag, evaluation)
-    else counter.count++
+  /** A flag that was counted before and has not changed since. */
+  entry(flag: string): Entry<P> | undefined {
+    return this.#entries.get(flag)
+  }
+
+  /** Count a result other than the entry's last. */
+  addOther(entry: Entry<P>, evaluation: Counted): void {
+    entry.more ??= new Map([[entry.last.evaluation, entry.last]])
+    let counter = entry.more.get(evaluation)
+    if (counter === undefined) {
+      if (this.#counters >= COUNTERS_MAX) {
+        this.#dropped++
+        return
+      }
+      this.#counters++
+      counter = { evaluation, count: 0 }
+      entry.more.set(evaluation, counter)
+    }
+    counter.count++
+    entry.last = counter
+  }
+
+  /** Count the first result of a flag; from then on it has an entry. */
+  addFirst(flag: string, prepared: P, evaluation: Counted): void {
+    if (this.#counters >= COUNTERS_MAX) {
+      this.#dropped++
+      return
+    }
+    this.#counters++
+    this.#entries.set(flag, { flag, prepared, last: { evaluation, count: 1 }, more: null })
+  }
+
+  /** Count a result without a value. Errors are shared between flags, and flags that do not exist are without number. */
+  addError(flag: string, evaluation: Counted): void {
+    if (typeof flag !== 'string' || flag.length > KEY_LENGTH_MAX) {
+      this.#dropped++
+      return
+    }
+    const counter = this.#errors.get(flag)
+    if (counter !== undefined) counter.count++
+    else if (this.#errors.size < ROWS_MAX) this.#errors.set(flag, { evaluation, count: 1 })
+    else this.#dropped++
+  }
+
+  /** The ruleset changes: what was prepared is not to be used again. The sums stay. */
+  forgetPrepared(): void {
+    this.#collect()
+    this.#entries.clear()
+    this.#counters = 0
   }
 
   /** The operators that this SDK does not know, sent with the next report. */
@@ -80,8 +138,7 @@ export class Counts {
 
   /** What there is to report, each message within the server's limits; empty for nothing. It is gone from here: give back what could not be sent. */
   take(): readonly Report[] {
-    this.#collect(this.#counters)
-    this.#collect(this.#errors)
+    this.#collect()
     const reports: Report[] = []
     let rows: Row[] = []
     let bytes = 0
@@ -115,33 +172,20 @@ export class Counts {
     for (const row of report.counts) this.#addRow(row.flag, row.variation, row.reason, row.count, row.unbucketed ?? 0)
   }
 
-  #addFirst(flag: string, evaluation: Counted): void {
-    if (typeof flag !== 'string' || flag.length > KEY_LENGTH_MAX) {
-      this.#dropped++
-      return
+  #collect(): void {
+    for (const { flag, last, more } of this.#entries.values()) {
+      if (more === null) this.#collectOne(flag, last)
+      else for (const counter of more.values()) this.#collectOne(flag, counter)
     }
-    if (evaluation.reason === 'ERROR') {
-      const counter = this.#errors.get(flag)
-      if (counter !== undefined) counter.count++
-      else if (this.#errors.size < ROWS_MAX) this.#errors.set(flag, { flag, evaluation, count: 1 })
-      else this.#dropped++
-      return
-    }
-    if (this.#counters.size < COUNTERS_MAX) this.#counters.set(evaluation, { flag, evaluation, count: 1 })
-    else this.#dropped++
+    for (const [flag, counter] of this.#errors) this.#collectOne(flag, counter)
+    this.#errors.clear()
   }
 
-  #collect<K>(counters: Map<K, Counter>): void {
-    for (const [key, counter] of counters) {
-      const { flag, evaluation, count } = counter
-      // Idle for a whole interval, or of a ruleset that is gone.
-      if (count === 0) {
-        counters.delete(key)
-        continue
-      }
-      this.#addRow(flag, evaluation.variation, evaluation.reason, count, evaluation.unbucketed === true ? count : 0)
-      counter.count = 0
-    }
+  #collectOne(flag: string, counter: Counter): void {
+    const { evaluation, count } = counter
+    if (count === 0) return
+    this.#addRow(flag, evaluation.variation, evaluation.reason, count, evaluation.unbucketed === true ? count : 0)
+    counter.count = 0
   }
 
   #addRow(flag: string, variation: string | null, reason: string, count: number, unbucketed: number): void {

@@ -2,8 +2,6 @@
  * Which flags may yield something else after a change: those that changed, those that use a changed segment, directly
  * or through another segment, and those that have one of all these as a prerequisite, at any depth.
  */
-import type { Flag } from '../schemas/flag.ts'
-import type { Segment } from '../schemas/segment.ts'
 
 /** The documents that a flag or segment names. */
 interface References {
@@ -11,68 +9,80 @@ interface References {
   readonly segments: readonly string[]
 }
 
-/** A document never changes: what it names is read once. */
-const known = new WeakMap<object, References>()
+/** For each document that is named, those that name it. Kept up document by document: a change costs what it touches. */
+export class Dependents {
+  readonly #flags = new Index()
+  readonly #segments = new Index()
 
-/**
- * @param flags    all flags after the change
- * @param segments all segments after the change
- * @returns keys, each once; a removed flag's is among them
- */
-export function affectedFlags(
-  flags: ReadonlyMap<string, Flag>,
-  segments: ReadonlyMap<string, Segment>,
-  changedFlags: Iterable<string>,
-  changedSegments: Iterable<string>,
-): string[] {
-  const affectedSegments = closure(changedSegments, usersOf(segments, 'segments'))
-  const affected = new Set(changedFlags)
-  if (affectedSegments.size > 0) {
-    for (const [key, flag] of flags) {
-      if (referencesOf(flag).segments.some(segment => affectedSegments.has(segment))) affected.add(key)
-    }
+  constructor(flags: ReadonlyMap<string, object>, segments: ReadonlyMap<string, object>) {
+    for (const [key, document] of flags) this.#flags.set(key, document)
+    for (const [key, document] of segments) this.#segments.set(key, document)
   }
-  return [...closure(affected, usersOf(flags, 'flags'))]
+
+  /** Take in documents that changed or were removed. */
+  update(
+    flags: ReadonlyMap<string, object>,
+    segments: ReadonlyMap<string, object>,
+    changedFlags: readonly string[],
+    changedSegments: readonly string[],
+  ): void {
+    for (const key of changedFlags) this.#flags.set(key, flags.get(key))
+    for (const key of changedSegments) this.#segments.set(key, segments.get(key))
+  }
+
+  /** @returns keys, each once; a removed flag's is among them */
+  affected(changedFlags: readonly string[], changedSegments: readonly string[]): string[] {
+    const segments = closure(changedSegments, this.#segments.usersOfSegment)
+    const flags = new Set(changedFlags)
+    for (const segment of segments) for (const user of this.#flags.usersOfSegment.get(segment) ?? []) flags.add(user)
+    return [...closure(flags, this.#flags.usersOfFlag)]
+  }
+}
+
+class Index {
+  readonly usersOfFlag = new Map<string, Set<string>>()
+  readonly usersOfSegment = new Map<string, Set<string>>()
+  readonly #references = new Map<string, References>()
+
+  set(key: string, document: object | undefined): void {
+    const before = this.#references.get(key)
+    if (before !== undefined) {
+      for (const named of before.flags) this.usersOfFlag.get(named)?.delete(key)
+      for (const named of before.segments) this.usersOfSegment.get(named)?.delete(key)
+    }
+    const references = document === undefined ? null : readReferences(document as Readonly<Record<string, unknown>>)
+    if (references === null) {
+      this.#references.delete(key)
+      return
+    }
+    this.#references.set(key, references)
+    for (const named of references.flags) add(this.usersOfFlag, named, key)
+    for (const named of references.segments) add(this.usersOfSegment, named, key)
+  }
 }
 
 /** Everything that can be reached from `start`; cycles end by themselves. */
-function closure(start: Iterable<string>, users: ReadonlyMap<string, readonly string[]>): Set<string> {
+function closure(start: Iterable<string>, users: ReadonlyMap<string, ReadonlySet<string>>): Set<string> {
   const reached = new Set(start)
   // A set may grow while it is walked: what is added is visited too.
   for (const key of reached) for (const user of users.get(key) ?? []) reached.add(user)
   return reached
 }
 
-/** Turned round: for each document that is named, those that name it. */
-function usersOf(documents: ReadonlyMap<string, object>, kind: keyof References): Map<string, string[]> {
-  const users = new Map<string, string[]>()
-  for (const [key, document] of documents) {
-    for (const named of referencesOf(document)[kind]) {
-      const list = users.get(named)
-      if (list === undefined) users.set(named, [key])
-      else list.push(key)
-    }
-  }
-  return users
+function add(users: Map<string, Set<string>>, named: string, user: string): void {
+  const set = users.get(named)
+  if (set === undefined) users.set(named, new Set([user]))
+  else set.add(user)
 }
 
-function referencesOf(document: object): References {
-  let references = known.get(document)
-  if (references === undefined) {
-    references = readReferences(document as Readonly<Record<string, unknown>>)
-    known.set(document, references)
-  }
-  return references
-}
-
-/** Reads a document that may be damaged: what is not as expected names nothing. */
-function readReferences(document: Readonly<Record<string, unknown>>): References {
+/** Reads a document that may be damaged: what is not as expected names nothing. Null for one that names nothing. */
+function readReferences(document: Readonly<Record<string, unknown>>): References | null {
   const flags = items(document.prerequisites).map(prerequisite => prerequisite.flag)
   const segments = [...items(document.kills), ...items(document.rules)]
     .flatMap(rule => items(rule.clauses))
     .filter(clause => clause.op === 'segment')
     .flatMap(clause => (Array.isArray(clause.values) ? (clause.values as unknown[]) : []))
-  return { flags: flags.filter(isText), segments: segments.filter(isText) }
+  return flags.length + segments.length === 0 ? null : { flags: flags.filter(isText), segments: segments.filter(isText) }
 }
 
 function items(list: unknown): Readonly<Record<string, unknown>>[] {

@@ -50,16 +50,22 @@ export function networkTransport(base: string, key: string): Transport {
   const connector = buildConnector({ timeout: CONNECT_TIMEOUT_MS })
   const links = new Set<Link>()
 
-  /** An agent that shows what became of its connection, and lets the process end. */
-  function agent(connected: (outcome: Socket | Error) => void): Agent {
+  /**
+   * An agent that shows its sockets, and lets the process end.
+   * @param created   told of each socket when it starts to connect
+   * @param connected told what became of it
+   */
+  function agent(created: (socket: Socket) => void, connected: (failure: Error | null) => void): Agent {
     return new Agent({
       connect: (options, callback) => {
         // undici types this as void; it is the socket, and letting go of it now spares the wait for a black hole.
         const socket: unknown = connector(options, (...outcome) => {
-          connected(outcome[0] ?? outcome[1])
+          connected(outcome[0])
           callback(...outcome)
         })
-        if (socket instanceof Socket) socket.unref()
+        if (!(socket instanceof Socket)) return
+        socket.unref()
+        created(socket)
       },
       // One request per connection: a kept one would be held by the next request again.
       pipelining: 0,
@@ -69,21 +75,24 @@ export function networkTransport(base: string, key: string): Transport {
     })
   }
 
-  const polls = agent(() => undefined)
+  const pollSockets = new Set<Socket>()
+  const polls = agent(
+    socket => {
+      pollSockets.add(socket)
+      socket.once('close', () => pollSockets.delete(socket))
+    },
+    () => undefined,
+  )
 
   return {
     open(events) {
       let why: Loss = 'unreachable'
       let socket: Socket | null = null
       let isOver = false
-      const dispatcher = agent(outcome => {
-        if (outcome instanceof Error) {
-          why = isUntrusted(outcome) ? 'untrusted' : 'unreachable'
-          return
-        }
-        why = 'refused'
-        socket = outcome
-      })
+      const dispatcher = agent(
+        its => (socket = its),
+        failure => (why = failure === null ? 'refused' : isUntrusted(failure) ? 'untrusted' : 'unreachable'),
+      )
       const websocket = new WebSocket(`${base}/stream`, { protocols: [PROTOCOL], headers, dispatcher })
       const link: Link = {
         send: text => websocket.send(text),
@@ -92,7 +101,8 @@ export function networkTransport(base: string, key: string): Transport {
           end()
           websocket.close()
           // The close frame goes out, its answer is not waited for: a dead peer never gives one.
-          socket?.destroySoon()
+          if (why === 'closed') socket?.destroySoon()
+          else socket?.destroy()
         },
         bytesRead: () => socket?.bytesRead ?? 0,
       }
@@ -173,6 +183,7 @@ export function networkTransport(base: string, key: string): Transport {
     close() {
       for (const link of links) link.drop()
       void polls.destroy().catch(() => undefined)
+      for (const socket of pollSockets) socket.destroy()
     },
   }
 }

@@ -7,6 +7,15 @@ const on: Counted = { variation: 'on', reason: 'FALLTHROUGH' }
 const off: Counted = { variation: 'off', reason: 'OFF' }
 const missing: Counted = { variation: null, reason: 'ERROR' }
 
+/** As the client counts: through the flag's entry when there is one. */
+function add(counts: Counts<string>, flag: string, evaluation: Counted): void {
+  const entry = counts.entry(flag)
+  if (evaluation.reason === 'ERROR') counts.addError(flag, evaluation)
+  else if (entry === undefined) counts.addFirst(flag, 'prepared', evaluation)
+  else if (entry.last.evaluation === evaluation) entry.last.count++
+  else counts.addOther(entry, evaluation)
+}
+
 /** Everything in several reports, each within the server's limits. */
 function total(t: Test, reports: readonly Report[]): { count: number; dropped: number; rows: number } {
   let count = 0
@@ -25,13 +34,13 @@ function total(t: Test, reports: readonly Report[]): { count: number; dropped: n
 }
 
 t.test('sums per flag, variation and reason, and starts anew once taken', async t => {
-  const counts = new Counts()
-  for (let i = 0; i < 5; i++) counts.add('a', on)
-  counts.add('a', off)
-  counts.add('b', { variation: 'on', reason: 'RULE_MATCH', unbucketed: true })
-  counts.add('b', { variation: 'on', reason: 'RULE_MATCH' })
-  for (let i = 0; i < 3; i++) counts.add('x', missing)
-  counts.add('y', missing)
+  const counts = new Counts<string>()
+  for (let i = 0; i < 5; i++) add(counts, 'a', on)
+  add(counts, 'a', off)
+  add(counts, 'b', { variation: 'on', reason: 'RULE_MATCH', unbucketed: true })
+  add(counts, 'b', { variation: 'on', reason: 'RULE_MATCH' })
+  for (let i = 0; i < 3; i++) add(counts, 'x', missing)
+  add(counts, 'y', missing)
   t.same(counts.take(), [
     {
       type: 'counts',
@@ -47,23 +56,40 @@ t.test('sums per flag, variation and reason, and starts anew once taken', async 
     },
   ])
   t.same(counts.take(), [])
-  counts.add('a', on)
+  add(counts, 'a', on)
   t.equal(counts.take()[0]?.counts[0]?.count, 1, 'a known result is counted from nought again')
 })
 
 t.test('a report that could not be sent is added to what came since', async t => {
-  const counts = new Counts()
-  counts.add('a', on)
+  const counts = new Counts<string>()
+  add(counts, 'a', on)
   const [report] = counts.take()
-  counts.add('a', on)
+  add(counts, 'a', on)
   counts.giveBack(report!)
   t.match(counts.take(), [{ counts: [{ flag: 'a', count: 2 }] }])
 })
 
+t.test('a change of the ruleset keeps the sums', async t => {
+  const counts = new Counts<string>()
+  add(counts, 'a', on)
+  add(counts, 'a', off)
+  counts.forgetPrepared()
+  t.equal(counts.entry('a'), undefined)
+  add(counts, 'a', { ...on })
+  t.match(counts.take(), [
+    {
+      counts: [
+        { flag: 'a', variation: 'on', count: 2 },
+        { flag: 'a', variation: 'off', count: 1 },
+      ],
+    },
+  ])
+})
+
 t.test('many rows are split into messages that the server takes, a few at a time', async t => {
-  const counts = new Counts()
+  const counts = new Counts<string>()
   const flags = 9_000
-  for (let i = 0; i < flags; i++) counts.add(`${'long-'.repeat(20)}${i}`, { variation: 'on', reason: 'FALLTHROUGH' })
+  for (let i = 0; i < flags; i++) add(counts, `${'long-'.repeat(20)}${i}`, { variation: 'on', reason: 'FALLTHROUGH' })
   let seen = 0
   for (let reports = counts.take(), rounds = 0; reports.length > 0; reports = counts.take(), rounds++) {
     t.ok(reports.length <= 5 && rounds < 20)
@@ -73,12 +99,12 @@ t.test('many rows are split into messages that the server takes, a few at a time
 })
 
 t.test('what does not fit is dropped and counted', async t => {
-  const counts = new Counts()
+  const counts = new Counts<string>()
   const evaluations = 2 * ROWS_MAX + 500
-  for (let i = 0; i < evaluations; i++) counts.add(`unknown-${i}`, missing)
-  for (let i = 0; i < 50_000; i++) counts.add(`flag-${i}`, { variation: 'on', reason: 'FALLTHROUGH' })
-  counts.add('k'.repeat(5_000), on)
-  counts.add(undefined as unknown as string, on)
+  for (let i = 0; i < evaluations; i++) add(counts, `unknown-${i}`, missing)
+  for (let i = 0; i < 50_000; i++) add(counts, `flag-${i}`, { variation: 'on', reason: 'FALLTHROUGH' })
+  add(counts, 'k'.repeat(5_000), missing)
+  add(counts, undefined as unknown as string, missing)
   let count = 0
   let dropped = 0
   let rows = 0
@@ -93,7 +119,7 @@ t.test('what does not fit is dropped and counted', async t => {
 })
 
 t.test('operators that are not known are said once, and again to who has not heard them', async t => {
-  const counts = new Counts()
+  const counts = new Counts<string>()
   counts.setUnknownOperators([])
   t.same(counts.take(), [])
   counts.setUnknownOperators([{ op: 'soundsLike', where: 'flag a' }])

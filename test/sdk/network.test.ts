@@ -214,7 +214,8 @@ t.test('while the server is dark the values stay; a start begins with the cache 
   t.match(after.status(), { revision: 4, stale: false, epoch: 'epoch-1' })
 })
 
-t.test('a server that swallows everything does not hold up the start', async t => {
+/** Takes connections and never says a word. */
+async function startHole(t: Test): Promise<string> {
   const sockets = new Set<Socket>()
   const hole = createServer(socket => {
     sockets.add(socket)
@@ -225,7 +226,11 @@ t.test('a server that swallows everything does not hold up the start', async t =
     for (const socket of sockets) socket.destroy()
     hole.close()
   })
-  const client = open(t, `ws://127.0.0.1:${(hole.address() as AddressInfo).port}`)
+  return `ws://127.0.0.1:${(hole.address() as AddressInfo).port}`
+}
+
+t.test('a server that swallows everything does not hold up the start', async t => {
+  const client = open(t, await startHole(t))
   t.same(await client.ready(50), { ok: false, stale: false, revision: 0 })
   t.equal(client.value('a', {}, 5), 5)
   await client.close()
@@ -244,14 +249,20 @@ t.test('the process ends by itself: after close, and without it', async t => {
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => name !== 'NODE_OPTIONS'))
   const sdk = new URL('../../sdk/index.js', import.meta.url).href
   const cache = join(t.testdir(), 'sluice.json')
-  for (const ending of ['await flags.close()', '']) {
+  const hole = await startHole(t)
+  for (const [url, ending, expected] of [
+    [server.url, 'await flags.close()', 'truetrue'],
+    [server.url, '', 'truetrue'],
+    [hole, 'await flags.close()', 'falsefalse'],
+    [hole, '', 'falsefalse'],
+  ] as const) {
     const code = `
       import { connect } from '${sdk}'
-      const flags = connect({ url: '${server.url}', key: '${KEY}', cache: ${JSON.stringify(cache)} })
-      await flags.ready(${LONG_MS})
+      const flags = connect({ url: '${url}', key: '${KEY}', ${url === hole ? '' : `cache: ${JSON.stringify(cache)}`} })
+      await flags.ready(${url === hole ? 50 : LONG_MS})
       process.stdout.write(String(flags.value('a', {}, false)) + flags.status().connected)
       ${ending}`
     const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', code], { env, timeout: LONG_MS })
-    t.equal(stdout, 'truetrue', ending)
+    t.equal(stdout, expected, `${url} ${ending}`)
   }
 })

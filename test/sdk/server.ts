@@ -50,15 +50,20 @@ export async function startModel(t: Teardown, flags: readonly Flag[] = []) {
     }
   }
 
+  const knows = (held: URLSearchParams): boolean => held.get('epoch') === epoch && Number(held.get('revision')) < revision
+
   const http = createServer((request, response) => {
     const refused = refusal ?? (isKnown(request.headers.authorization) ? null : 401)
     if (refused !== null) return void response.writeHead(refused).end('{}')
-    if (request.url === '/ruleset') {
+    const { pathname, searchParams } = new URL(request.url ?? '/', 'http://localhost')
+    if (pathname === '/ruleset') {
       polls++
       heard()
       const etag = `"${epoch}.${revision}"`
       if (request.headers['if-none-match'] === etag) return void response.writeHead(304, { etag }).end()
-      return void response.writeHead(200, { etag, 'content-type': 'application/json' }).end(JSON.stringify(whole()))
+      return void response
+        .writeHead(200, { etag, 'content-type': 'application/json' })
+        .end(JSON.stringify(knows(searchParams) ? delta('changes', Number(searchParams.get('revision'))) : whole()))
     }
     let body = ''
     request.on('data', (chunk: Buffer) => (body += chunk.toString()))

@@ -10,6 +10,9 @@ const STEPS = Number(process.env.SLUICE_SIMULATION_STEPS ?? 300)
 const only = process.env.SLUICE_SIMULATION_SEED
 const seeds = only === undefined ? Array.from({ length: Number(process.env.SLUICE_SIMULATION_SEEDS ?? 200) }, (_, i) => i) : [Number(only)]
 
+// Runs of many seeds take longer than a test may.
+t.setTimeout(3_600_000)
+
 t.test(`${seeds.length} seeded courses of ${STEPS} steps`, async t => {
   const failures: string[] = []
   let taken = 0

@@ -232,6 +232,11 @@ export function simulate(seed: number, steps: number): Outcome {
       if (!isUp || chance(0.05)) return answer({ type: 'polled', poll: id, answer: { kind: 'failed', problem: '' } })
       if (!isKeyGood) return answer({ type: 'polled', poll: id, answer: { kind: 'refused' } })
       if (itsEpoch === epoch && itsRevision === revision) return answer({ type: 'polled', poll: id, answer: { kind: 'unchanged' } })
+      const reachesBack = itsEpoch === epoch && itsRevision < revision && (history[0]?.revision ?? Infinity) <= itsRevision + 1
+      if (reachesBack && chance(0.7)) {
+        const delta = deltaMessage('changes', itsRevision) as Delta & Downstream
+        return answer({ type: 'polled', poll: id, answer: { kind: 'changes', delta } })
+      }
       const whole = { epoch, revision, ...documents(), content: text(content) } as Whole
       answer({ type: 'polled', poll: id, answer: { kind: 'whole', whole } })
     })
