@@ -18,6 +18,8 @@ export const CONFIGURED_SERVER = 'configured-server'
 
 /** The longest text that is looked at as a key. */
 const TOKEN_LENGTH_MAX = 512
+/** Keys remembered as right; above it all are forgotten and hashed once more. */
+const RECENT_MAX = 1_000
 
 export interface KeyRingOptions {
   readonly log: Pick<ChangeLog, 'state' | 'subscribe'>
@@ -42,11 +44,20 @@ interface Known {
   readonly expiresAt: number
 }
 
+interface Recent {
+  /** The document it was checked against; null for a key of the configuration. */
+  readonly key: AccessKey | null
+  readonly known: Known
+}
+
 export function openKeyRing(options: KeyRingOptions): KeyRingHandle {
   const { log, clock, logger } = options
   const configured = configuredKeys(options)
   // What is derived from a document is kept as long as the document itself.
   const derived = new WeakMap<AccessKey, Known>()
+  // Keys that were right a moment ago, so that a busy key is not hashed for every request. Never a wrong one: what is
+  // remembered is bounded by what exists. A revoked or replaced key is no longer the document it was remembered with.
+  const recent = new Map<string, Recent>()
   const listeners = new Set<(id: string) => void>()
   let timer: Timer | null = null
 
@@ -57,6 +68,11 @@ export function openKeyRing(options: KeyRingOptions): KeyRingHandle {
       derived.set(key, known)
     }
     return known
+  }
+
+  function remember(token: string, entry: Recent): void {
+    if (recent.size >= RECENT_MAX) recent.clear()
+    recent.set(token, entry)
   }
 
   function tellRevoked(id: string): void {
@@ -94,16 +110,30 @@ export function openKeyRing(options: KeyRingOptions): KeyRingHandle {
     configured: configured.map(known => known.access),
     authenticate(token) {
       if (token.length > TOKEN_LENGTH_MAX) throw invalid()
+      const documents = log.state(SERVER_LOG).documents.key
+      const before = recent.get(token)
+      if (
+        before !== undefined &&
+        before.known.expiresAt > clock.now() &&
+        (before.key === null || documents.get(before.key.key) === before.key)
+      ) {
+        return before.known.access
+      }
       const hash = hashOf(token)
-      for (const known of configured) if (isSameHash(known.hash, hash)) return known.access
+      for (const known of configured) {
+        if (!isSameHash(known.hash, hash)) continue
+        remember(token, { key: null, known })
+        return known.access
+      }
       const said = readToken(token)
-      const key = said === null ? undefined : log.state(SERVER_LOG).documents.key.get(said.id)
+      const key = said === null ? undefined : documents.get(said.id)
       if (key === undefined) throw invalid()
       const known = knownOf(key)
       if (!isSameHash(known.hash, hash)) throw invalid()
       if (known.expiresAt <= clock.now()) {
         throw new SluiceError('KEY_EXPIRED', `Key "${key.name}" expired at ${key.expiresAt ?? ''}. Ask for a new one.`)
       }
+      remember(token, { key, known })
       return known.access
     },
     onRevoked(listener) {

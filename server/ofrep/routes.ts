@@ -9,10 +9,10 @@ import { contextSchema } from '../../schemas/context.ts'
 import type { Flag } from '../../schemas/flag.ts'
 import { EVALUATE_BYTES_MAX } from '../../schemas/limits.ts'
 import { evaluate } from '../../sdk/evaluator/evaluate.ts'
-import { everyone, kinds } from '../access/policy.ts'
+import { type Access, everyone, kinds } from '../access/policy.ts'
 import { rawRoute } from '../http/route.ts'
 import { hashOf } from '../log/canonical.ts'
-import { logOf, type State } from '../log/types.ts'
+import { logOf } from '../log/types.ts'
 import type { Services } from '../services.ts'
 import { answerOf, type Failure, FAILURE_STATUS, type FailureCode, notFound, type Success, successText } from './answer.ts'
 import { contextOf, contextProblem } from './context.ts'
@@ -80,13 +80,13 @@ function single(services: Services, request: FastifyRequest, reply: FastifyReply
   allowOrigin(request, reply)
   const problem = bodyProblem(request.body)
   if (problem !== null) return refuse(reply, { key, ...problem })
-  const caller = callerOf(services, request)
-  const flag = caller.state.documents.flag.get(key)
+  const caller = callerOf(request)
+  const flag = services.log.state(caller.log).documents.flag.get(key)
   if (flag === undefined || !caller.sees(flag)) return refuse(reply, notFound(key))
 
   const prepared = services.rulesets.current(caller.log)
   const evaluation = evaluate(prepared, key, contextOf(request.body))
-  services.usage.add(caller.log, { counts: [countOf(key, evaluation)], dropped: 0, unknownOperators: [] })
+  services.usage.one(caller.log, key, evaluation.variation, evaluation.unbucketed === true)
   const text = successText(key, evaluation, flag, prepared.revision, caller.showsRules)
   return typeof text === 'string' ? reply.header('content-type', JSON_TYPE).send(text) : refuse(reply, text)
 }
@@ -95,31 +95,29 @@ function bulk(services: Services, request: FastifyRequest, reply: FastifyReply):
   allowOrigin(request, reply)
   const problem = bodyProblem(request.body)
   if (problem !== null) return reply.code(FAILURE_STATUS[problem.errorCode]).send(problem)
-  const caller = callerOf(services, request)
+  const caller = callerOf(request)
+  const state = services.log.state(caller.log)
   const context = contextOf(request.body)
 
   // The context is part of the tag: a client that changes its context and keeps its tag must not be told that nothing changed.
-  const tag = `"${hashOf([caller.log, caller.state.epoch, caller.state.revision, caller.kind, context]).slice(0, 32)}"`
+  const tag = `"${hashOf([caller.log, state.epoch, state.revision, caller.kind, context]).slice(0, 32)}"`
   reply.header('etag', tag)
   if (isKnown(request.headers['if-none-match'], tag)) return reply.code(304).send()
 
   const prepared = services.rulesets.current(caller.log)
   const flags: (Success | Failure)[] = []
-  const counts = []
-  for (const [key, flag] of caller.state.documents.flag) {
+  for (const [key, flag] of state.documents.flag) {
     if (!caller.sees(flag)) continue
     const evaluation = evaluate(prepared, key, context)
-    counts.push(countOf(key, evaluation))
+    services.usage.one(caller.log, key, evaluation.variation, evaluation.unbucketed === true)
     flags.push(answerOf(key, evaluation, flag, prepared.revision, caller.showsRules))
   }
-  services.usage.add(caller.log, { counts, dropped: 0, unknownOperators: [] })
   return reply.send({ flags, metadata: { revision: prepared.revision } })
 }
 
 interface Caller {
   readonly log: string
   readonly kind: string
-  readonly state: State
   /** Whether rules, kills and prerequisites may be named to it. */
   readonly showsRules: boolean
   sees(flag: Flag): boolean
@@ -128,19 +126,20 @@ interface Caller {
 const seesAll = (): boolean => true
 const seesVisible = (flag: Flag): boolean => flag.clientVisible === true
 
-function callerOf(services: Services, request: FastifyRequest): Caller {
-  const access = request.access
+/** What follows from a key, for as long as the key's access lives. */
+const callers = new WeakMap<Access, Caller>()
+
+function callerOf({ access }: FastifyRequest): Caller {
+  const known = access === null ? undefined : callers.get(access)
+  if (known !== undefined) return known
   // The policy lets server and client keys pass, and each of them is bound to one environment.
   if (access === null || access.project === null || access.environment === null)
     throw new Error('An OFREP route was reached without a key of an environment')
-  const log = logOf(access.project, access.environment)
   const isServer = access.kind === 'server'
-  return { log, kind: access.kind, state: services.log.state(log), showsRules: isServer, sees: isServer ? seesAll : seesVisible }
-}
-
-function countOf(flag: string, evaluation: ReturnType<typeof evaluate>) {
-  const count = { flag, variation: evaluation.variation, reason: evaluation.reason, count: 1 }
-  return evaluation.unbucketed === true ? { ...count, unbucketed: 1 } : count
+  const log = logOf(access.project, access.environment)
+  const caller = { log, kind: access.kind, showsRules: isServer, sees: isServer ? seesAll : seesVisible }
+  callers.set(access, caller)
+  return caller
 }
 
 function bodyProblem(body: unknown): { errorCode: FailureCode; errorDetails: string } | null {

@@ -59,11 +59,19 @@ export function openUsage(options: { readonly clock: Clock; readonly log: Pick<C
           counts.dropped = sum(counts.dropped, item.count)
           continue
         }
-        addTo(flag, item, now)
+        addTo(flag, item.variation, item.count, item.unbucketed ?? 0, now)
       }
       for (const { op, where } of report.unknownOperators) {
         if (counts.operators.size < UNKNOWN_OPERATORS_MAX) counts.operators.set(JSON.stringify([op, where]), { op, where })
       }
+    },
+    one(log, key, variation, unbucketed) {
+      const counts = countsOf(logs, log)
+      const now = clock.now()
+      counts.total = sum(counts.total, 1)
+      const flag = flagOf(counts, key, now, () => changeLog.state(log).documents.flag.has(key))
+      if (flag === null) counts.dropped = sum(counts.dropped, 1)
+      else addTo(flag, variation, 1, unbucketed ? 1 : 0, now)
     },
     flag(log, key) {
       const flag = logs.get(log)?.flags.get(key)
@@ -105,13 +113,12 @@ function flagOf(counts: LogCounts, key: string, now: number, exists: () => boole
   return flag
 }
 
-function addTo(flag: FlagCounts, item: Counts['counts'][number], now: number): void {
-  const variation = item.variation ?? NO_VARIATION
-  flag.evaluations = sum(flag.evaluations, item.count)
-  flag.unbucketed = sum(flag.unbucketed, item.unbucketed ?? 0)
-  if (flag.variations.has(variation) || flag.variations.size < VARIATIONS_COUNTED_MAX) {
-    flag.variations.set(variation, sum(flag.variations.get(variation) ?? 0, item.count))
-  }
+function addTo(flag: FlagCounts, variation: string | null, count: number, unbucketed: number, now: number): void {
+  const name = variation ?? NO_VARIATION
+  flag.evaluations = sum(flag.evaluations, count)
+  flag.unbucketed = sum(flag.unbucketed, unbucketed)
+  const before = flag.variations.get(name)
+  if (before !== undefined || flag.variations.size < VARIATIONS_COUNTED_MAX) flag.variations.set(name, sum(before ?? 0, count))
   flag.lastSeen = now
 }
 
