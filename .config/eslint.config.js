@@ -25,6 +25,8 @@ export default tseslint.config(
       '@typescript-eslint/no-empty-function': 'off',
       '@typescript-eslint/prefer-nullish-coalescing': 'off',
       '@typescript-eslint/consistent-type-definitions': 'off',
+      // Where it is hot, or two things are asked at once, the long form says more.
+      '@typescript-eslint/prefer-optional-chain': 'off',
       eqeqeq: 'error',
       'no-console': 'error',
     },
@@ -54,6 +56,8 @@ export default tseslint.config(
     files: ['test/**/*.ts', 'bench/**/*.ts'],
     rules: {
       '@typescript-eslint/no-floating-promises': 'off',
+      // Those that tests take apart are plain objects.
+      '@typescript-eslint/unbound-method': 'off',
       '@typescript-eslint/no-non-null-assertion': 'off',
       '@typescript-eslint/no-unsafe-assignment': 'off',
       '@typescript-eslint/no-unsafe-member-access': 'off',

@@ -31,7 +31,7 @@ export function findProject(services: Pick<Services, 'log'>, key: string): Proje
 export function findEnvironment(services: Pick<Services, 'log'>, project: string, environment: string): Environment {
   const found = services.log.state(SERVER_LOG).documents.environment.get(logOf(project, environment))
   // A key with a slash in it could join to the name of another environment.
-  if (found !== undefined && found.project === project) return found
+  if (found?.project === project) return found
   findProject(services, project)
   const known = environmentsOf(services, project).map(item => item.environment)
   throw new SluiceError('ENVIRONMENT_NOT_FOUND', `No environment "${environment}" in project "${project}". ${listed(known)}`)

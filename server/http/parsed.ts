@@ -19,7 +19,7 @@ export function parsed<T extends z.ZodType>(schema: T, value: unknown, what: str
     })
   }
   const result = schema.safeParse(value)
-  if (result.success) return result.data as z.infer<T>
+  if (result.success) return result.data
   const details = result.error.issues.flatMap(detailsOf).slice(0, DETAILS_MAX)
   const first = details[0]
   const more = details.length > 1 ? ` (${details.length - 1} more in details)` : ''
@@ -53,9 +53,7 @@ export function detailsOf(issue: z.core.$ZodIssue): ErrorDetail[] {
   }
   // A union of two shapes: the branch that came furthest tells more than "invalid input".
   if (issue.code === 'invalid_union' && issue.errors.length > 0) {
-    const branches = issue.errors.map(errors =>
-      errors.flatMap(error => detailsOf({ ...error, path: [...issue.path, ...error.path] } as z.core.$ZodIssue)),
-    )
+    const branches = issue.errors.map(errors => errors.flatMap(error => detailsOf({ ...error, path: [...issue.path, ...error.path] })))
     branches.sort((a, b) => a.length - b.length)
     const best = branches[0]
     if (best !== undefined && best.length > 0) return best

@@ -188,7 +188,7 @@ t.test('what stands in front is not believed', async t => {
 async function raw(server: TestServer, text: string): Promise<string> {
   const socket = connect(Number(new URL(server.url).port), '127.0.0.1')
   let answer = ''
-  socket.setEncoding('utf8').on('data', part => (answer += part))
+  socket.setEncoding('utf8').on('data', (part: unknown) => (answer += String(part)))
   // A reset after the answer is an end as well.
   socket.on('error', () => undefined)
   socket.write(text)
@@ -210,5 +210,5 @@ function recording(lines: Record<string, unknown>[]): NonNullable<Parameters<typ
     silent: keep,
     child: () => logger,
   }
-  return logger as never
+  return logger
 }
