@@ -65,6 +65,9 @@ function became(client: Sluice, stale: boolean): Promise<void> {
   })
 }
 
+// Compilers and sockets on a busy machine.
+t.setTimeout(300_000)
+
 t.test('connects, serves values, takes changes and confirms them', async t => {
   const server = await startModel(t, [flag('a'), flag('b')])
   const client = open(t, server.url, { service: 'shop' })

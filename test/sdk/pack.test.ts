@@ -38,6 +38,9 @@ flags.on('change', keys => keys.map(key => key.length))
 export const wrong: string = flags.value('new-ledger', context, false)
 `
 
+// Compilers and sockets on a busy machine.
+t.setTimeout(300_000)
+
 t.test("the version that is told is the package's", async t => {
   t.equal(VERSION, manifest.version)
   t.same(Object.keys(manifest.dependencies).sort(), ['murmurhash', 're2js', 'undici'])

@@ -39,6 +39,9 @@ async function write(t: Test, server: TestServer, method: string, path: string, 
 
 const newFlag = (key: string, more: object = {}) => ({ key, kind: 'release', enabled: true, ...more })
 
+// Compilers and sockets on a busy machine.
+t.setTimeout(300_000)
+
 t.test('a flag that is made, edited, killed, lifted and archived arrives each time, and the receipt is back', async t => {
   const server = await startServer(t)
   await write(t, server, 'POST', '/api/v1/projects/default/flags', newFlag('new-ledger'))
