@@ -37,18 +37,30 @@ export const rolloutSchema = z
 export type Rollout = z.infer<typeof rolloutSchema>
 
 /** An outcome: exactly one of a variation and a rollout. */
-export const serveSchema = z.union([z.strictObject({ variation: keySchema }), z.strictObject({ rollout: rolloutSchema })]).meta({ id: 'Serve' })
+export const serveSchema = z
+  .union([z.strictObject({ variation: keySchema }), z.strictObject({ rollout: rolloutSchema })])
+  .meta({ id: 'Serve' })
 export type Serve = z.infer<typeof serveSchema>
 
 export const ruleSchema = z
-  .strictObject({ id: keySchema, name: nameSchema.optional(), description: textSchema.optional(), clauses: clausesSchema, serve: serveSchema })
+  .strictObject({
+    id: keySchema,
+    name: nameSchema.optional(),
+    description: textSchema.optional(),
+    clauses: clausesSchema,
+    serve: serveSchema,
+  })
   .meta({ id: 'Rule', description: `An ordered condition (at most ${CLAUSES_MAX} clauses, all must match) with an outcome.` })
 export type Rule = z.infer<typeof ruleSchema>
 
-export const targetSchema = z.strictObject({ attribute: attributeSchema.optional(), values: valuesSchema, variation: keySchema }).meta({ id: 'Target' })
+export const targetSchema = z
+  .strictObject({ attribute: attributeSchema.optional(), values: valuesSchema, variation: keySchema })
+  .meta({ id: 'Target' })
 export type Target = z.infer<typeof targetSchema>
 
-export const prerequisiteSchema = z.strictObject({ flag: keySchema, variations: z.array(keySchema).min(1).max(VARIATIONS_MAX) }).meta({ id: 'Prerequisite' })
+export const prerequisiteSchema = z
+  .strictObject({ flag: keySchema, variations: z.array(keySchema).min(1).max(VARIATIONS_MAX) })
+  .meta({ id: 'Prerequisite' })
 export type Prerequisite = z.infer<typeof prerequisiteSchema>
 
 /** What a flag is: shared by every environment of the project. */
@@ -99,7 +111,7 @@ const { enabled, prerequisites, targets, rules, offVariation, fallthrough } = fl
 /**
  * A flag as people write it, in `POST /flags` and in an import. Left out: `variations` of a boolean flag are on/off;
  * `offVariation` is `off` when there is one; the fallthrough is `on` when there is one, else the first variation;
- * `enabled` is false; a random seed. What cannot be guessed is an error that says so.
+ * `enabled` is false, except for a `kill-switch`, which is on until it is killed; a random seed. What cannot be guessed is an error that says so.
  */
 export const flagInputSchema = z
   .strictObject({

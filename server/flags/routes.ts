@@ -78,9 +78,11 @@ function inProject(app: FastifyInstance, services: Services): void {
     policy: role('viewer', 'project'),
     summary: 'One flag: its definition, and the whole document of each environment',
     tag,
+    description: 'The ETag is the sum of the versions: If-Match takes it when the definition is edited.',
     response: z.looseObject({ key: keySchema, environments: z.record(z.string(), flagSchema) }),
-    handler({ params }) {
+    handler({ params, reply }) {
       const standing = standingFlags(services, params)
+      reply.header('etag', `"${sumOfVersions(standing)}"`)
       const environments: Record<string, Flag> = {}
       for (const { environment, flag } of standing) environments[environment] = flag
       return { key: params.flag, ...picked(standing[0].flag, DEFINITION_FIELDS), environments }
@@ -150,6 +152,7 @@ function inProject(app: FastifyInstance, services: Services): void {
       const standing = standingFlags(services, call.params)
       const environments = projectEnvironments(services, call.params.project ?? '')
       const { revisions, changes, commits } = await commitEverywhere(services, environments, fields, 'flag.edit', state => {
+        checkEverywhere(services, call)
         const flag = state.documents.flag.get(key)
         if (flag === undefined) return []
         return checkEdits(state, [{ type: 'flag', key, after: patchDefinition(flag, call.body) }])
@@ -175,6 +178,7 @@ function inProject(app: FastifyInstance, services: Services): void {
       standingFlags(services, call.params)
       const environments = projectEnvironments(services, call.params.project ?? '')
       const { revisions, changes } = await commitEverywhere(services, environments, fields, 'flag.archive', state => {
+        checkEverywhere(services, call)
         const flag = state.documents.flag.get(key)
         if (flag === undefined) return []
         return planArchive(state, flag, services.usage.flag(state.log, key), services.clock.now(), call.query.force === 'true')
@@ -327,6 +331,21 @@ function standingFlags(services: Services, params: Readonly<Record<string, strin
   const [environment] = environments
   if (environment !== undefined) findFlag(services.log.state(logOf(environment.project, environment.environment)), key)
   throw new SluiceError('FLAG_NOT_FOUND', `No flag "${key}" in project "${params.project}". GET …/flags lists what exists.`)
+}
+
+/** What stands for the version of a flag as a whole: it moves whenever the flag changes in any environment. */
+function sumOfVersions(standing: Standing): number {
+  return standing.reduce((sum, { flag }) => sum + flag.version, 0)
+}
+
+/** Error: `VERSION_CONFLICT` when the flag has changed in any environment since it was read as a whole. */
+function checkEverywhere(
+  services: Services,
+  call: { readonly params: Readonly<Record<string, string>>; readonly ifMatch: number | null },
+): void {
+  if (call.ifMatch === null) return
+  const current = sumOfVersions(standingFlags(services, call.params))
+  checkVersion(`Flag "${call.params.flag}" in project "${call.params.project}"`, current, call.ifMatch)
 }
 
 /** Error: `ALREADY_EXISTS` when any environment has a flag of this key. */

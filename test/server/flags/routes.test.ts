@@ -108,6 +108,18 @@ t.test('If-Match guards an edit', async t => {
   })
 })
 
+t.test('If-Match guards an edit of the definition against a change in any environment', async t => {
+  const { call } = await startServer(t)
+  await call('POST', `${P}/flags`, { key: 'a', kind: 'release' })
+  const etag = (await call('GET', `${P}/flags/a`)).headers.get('etag') ?? ''
+  await call('PATCH', `${P}/environments/production/flags/a`, { enabled: true })
+  const match = (version: string) => ({ headers: { 'if-match': version } })
+  t.match(await call('PATCH', `${P}/flags/a`, { owner: 'x' }, match(etag)), { status: 412, body: { code: 'VERSION_CONFLICT' } })
+  t.match(await call('DELETE', `${P}/flags/a`, undefined, match(etag)), { status: 412, body: { code: 'VERSION_CONFLICT' } })
+  const newer = (await call('GET', `${P}/flags/a`)).headers.get('etag') ?? ''
+  t.equal((await call('PATCH', `${P}/flags/a`, { owner: 'x' }, match(newer))).status, 200)
+})
+
 t.test('of two editors with the same version one wins', async t => {
   const { call } = await startServer(t)
   await call('POST', `${P}/flags`, { key: 'a', kind: 'release' })
