@@ -65,6 +65,8 @@ function lookUp(attribute: Attribute, context: Context): unknown {
   try {
     const { path, name } = attribute
     if (path !== null) value = follow(path, context)
+    // By its name where it is known: V8 finds it several times as quickly as by a name in a variable.
+    else if (name === TARGETING_KEY) value = Object.hasOwn(context, TARGETING_KEY) ? context.targetingKey : undefined
     else if (Object.hasOwn(context, name)) value = context[name]
   } catch {
     return undefined

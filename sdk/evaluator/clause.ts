@@ -27,16 +27,22 @@ function prepareClause(value: unknown, path: string, gathered: Gathered): Prepar
   if (!isOperator(op)) {
     // A newer server may know it. The clause does not match, negated or not, and is reported upstream.
     gathered.unknownOperators.add(op)
-    return { source, attribute: null, test: never, exists: null, segments: null, negate: false }
+    return { source, attribute: null, test: never, only: undefined, exists: null, segments: null, negate: false }
   }
   const values = listOf(fields.values, `${path}.values`)
   const { test, problems } = operandsOf(op, values, fields.ignoreCase === true && knowsIgnoreCase(op))
   const problem = problems[0]
   if (problem !== undefined) throw new Malformed(`${path}.${problem.path}`, problem.message)
   if (op === 'segment')
-    return { source, attribute: null, test, exists: null, segments: links(values as readonly string[], gathered), negate }
+    return { source, attribute: null, test, only: undefined, exists: null, segments: links(values as readonly string[], gathered), negate }
   const attribute = requiredAttribute(fields, path, gathered)
-  return { source, attribute, test, exists: op === 'exists' ? values[0] === true : null, segments: null, negate }
+  const only = isPlainList(source) && values.length === 1 ? values[0] : undefined
+  return { source, attribute, test, only, exists: op === 'exists' ? values[0] === true : null, segments: null, negate }
+}
+
+/** Whether a clause is a list of values to be equal to one of. */
+export function isPlainList({ op, ignoreCase }: Clause): boolean {
+  return op === 'in' && ignoreCase !== true
 }
 
 /** A target's or segment's list: works like `in`, on the targeting key unless an attribute is named. */

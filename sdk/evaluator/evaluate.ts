@@ -42,6 +42,8 @@ const FLAG_NOT_FOUND: Evaluation = Object.freeze({
   message: 'There is no such flag in this environment. Check its key.',
 })
 
+const NO_RULES: readonly PreparedRule[] = []
+
 const NO_CONTEXT: Context = Object.freeze({})
 
 /**
@@ -51,7 +53,7 @@ const NO_CONTEXT: Context = Object.freeze({})
 export function evaluate(prepared: Prepared, flag: string, context: Context): Evaluation {
   const found = prepared.flags.get(flag)
   if (found === undefined) return FLAG_NOT_FOUND
-  return decideSafely(found, context, null)
+  return found.settled ?? decideSafely(found, context, null)
 }
 
 /**
@@ -61,7 +63,7 @@ export function evaluate(prepared: Prepared, flag: string, context: Context): Ev
 export function evaluateAs(prepared: Prepared, flag: string, context: Context, type: ValueType | null): Evaluation {
   const found = prepared.flags.get(flag)
   if (found === undefined) return FLAG_NOT_FOUND
-  const result = decideSafely(found, context, null)
+  const result = found.settled ?? decideSafely(found, context, null)
   return type === null || result.type === type || result.error !== undefined ? result : mismatch(found)
 }
 
@@ -98,7 +100,7 @@ function decide(flag: PreparedFlag, context: Context, turn: number, trace: Trace
     if (isTarget) return target.result
   }
 
-  for (const rule of flag.rules) {
+  for (const rule of trace === null ? likelyRules(flag, context, turn) : flag.rules) {
     const failing = firstFailing(rule.clauses, context, turn)
     if (trace !== null) trace.rule(rule, failing)
     if (failing === NONE) return serve(rule.serve, context, turn, trace)
@@ -106,6 +108,14 @@ function decide(flag: PreparedFlag, context: Context, turn: number, trace: Trace
 
   if (trace !== null) trace.fallthrough()
   return serve(flag.fallthrough, context, turn, trace)
+}
+
+/** Those rules whose first clause can match, in their order: `explain` tells of all, with the same outcome. */
+function likelyRules({ rules, index }: PreparedFlag, context: Context, turn: number): readonly PreparedRule[] {
+  if (index === null) return rules
+  const value = read(index.attribute, context, turn)
+  // Any element of an array may match.
+  return typeof value === 'object' ? rules : (index.rules.get(value) ?? NO_RULES)
 }
 
 /** Only a decision meets a prerequisite: a parent that is killed, off, cut itself or in error never does. */
@@ -120,6 +130,7 @@ function isMet(prerequisite: PreparedPrerequisite, context: Context, turn: numbe
 
 /** Decided once per evaluation: prerequisites that share parents would otherwise double the work at every level. */
 function decideParent(parent: PreparedFlag, context: Context, turn: number, trace: Trace | null): Evaluation {
+  if (trace === null && parent.settled !== null) return parent.settled
   if (parent.turn === turn && parent.era === era) return parent.decided
   const result = decide(parent, context, turn, trace)
   parent.turn = turn

@@ -30,7 +30,9 @@ function clauseMatches(clause: PreparedClause, context: Context, turn: number): 
   if (exists !== null) return (value !== undefined) === exists
   // A missing attribute never matches, negated or not.
   if (value === undefined) return false
-  return (Array.isArray(value) ? anyElement(clause, value) : clause.test(value)) !== clause.negate
+  // Most clauses of all compare with one value: without a call that costs more than the comparison.
+  if (clause.only !== undefined && typeof value !== 'object') return (value === clause.only) !== clause.negate
+  return (typeof value === 'object' && Array.isArray(value) ? anyElement(clause, value) : clause.test(value)) !== clause.negate
 }
 
 function anyElement(clause: PreparedClause, elements: readonly unknown[]): boolean {

@@ -68,20 +68,28 @@ function testOf(op: Operator, values: readonly unknown[], ignoreCase: boolean, p
       return textTest(all(textOperand), ignoreCase, (text, operand) => text.includes(operand))
     case 'matches':
       return matchesTest(all(patternOperand))
-    case 'lessThan':
-      return numberTest(all(numberOperand), (number, operand) => number < operand)
-    case 'lessThanOrEqual':
-      return numberTest(all(numberOperand), (number, operand) => number <= operand)
-    case 'greaterThan':
-      return numberTest(all(numberOperand), (number, operand) => number > operand)
-    case 'greaterThanOrEqual':
-      return numberTest(all(numberOperand), (number, operand) => number >= operand)
+    case 'lessThan': {
+      const bound = greatest(all(numberOperand))
+      return value => typeof value === 'number' && value < bound
+    }
+    case 'lessThanOrEqual': {
+      const bound = greatest(all(numberOperand))
+      return value => typeof value === 'number' && value <= bound
+    }
+    case 'greaterThan': {
+      const bound = least(all(numberOperand))
+      return value => typeof value === 'number' && value > bound
+    }
+    case 'greaterThanOrEqual': {
+      const bound = least(all(numberOperand))
+      return value => typeof value === 'number' && value >= bound
+    }
     case 'between':
       return betweenTest(all(numberOperand))
     case 'before':
-      return momentTest(all(momentOperand), (moment, operand) => moment < operand)
+      return momentTest(greatest(all(momentOperand)), (moment, bound) => moment < bound)
     case 'after':
-      return momentTest(all(momentOperand), (moment, operand) => moment > operand)
+      return momentTest(least(all(momentOperand)), (moment, bound) => moment > bound)
     case 'semverEqual':
       return versionTest(all(versionOperand), order => order === 0)
     case 'semverLessThan':
@@ -191,8 +199,9 @@ function patternOperand(value: unknown): RE2JS | Refused {
 
 function inTest(operands: readonly (string | number | boolean)[], ignoreCase: boolean): Test {
   if (!ignoreCase) {
-    const only = operands[0]
-    if (operands.length === 1) return value => value === only
+    const [first, second = first] = operands
+    // One or two are most clauses there are, and comparing is quicker than looking up.
+    if (operands.length === 1 || operands.length === 2) return value => value === first || value === second
     const set: ReadonlySet<unknown> = new Set(operands)
     return value => set.has(value)
   }
@@ -219,8 +228,13 @@ function matchesTest(patterns: readonly RE2JS[]): Test {
   return value => typeof value === 'string' && value.length <= PATTERN_SUBJECT_MAX && patterns.some(pattern => pattern.test(value))
 }
 
-function numberTest(operands: readonly number[], holds: (number: number, operand: number) => boolean): Test {
-  return value => typeof value === 'number' && operands.some(operand => holds(value, operand))
+/** Less than any of several is less than the greatest of them. NaN, which nothing compares with, when there is none. */
+function greatest(operands: readonly number[]): number {
+  return operands.reduce((bound, operand) => (operand > bound ? operand : bound), operands[0] ?? Number.NaN)
+}
+
+function least(operands: readonly number[]): number {
+  return operands.reduce((bound, operand) => (operand < bound ? operand : bound), operands[0] ?? Number.NaN)
 }
 
 function betweenTest(operands: readonly number[]): Test {
@@ -228,10 +242,10 @@ function betweenTest(operands: readonly number[]): Test {
   return value => typeof value === 'number' && value >= lowest && value <= highest
 }
 
-function momentTest(operands: readonly number[], holds: (moment: number, operand: number) => boolean): Test {
+function momentTest(bound: number, holds: (moment: number, bound: number) => boolean): Test {
   return value => {
     const moment = momentOf(value)
-    return moment !== null && operands.some(operand => holds(moment, operand))
+    return moment !== null && holds(moment, bound)
   }
 }
 

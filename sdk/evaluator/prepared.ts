@@ -52,7 +52,11 @@ export interface PreparedFlag {
   readonly prerequisites: readonly PreparedPrerequisite[]
   readonly targets: readonly PreparedTarget[]
   readonly rules: readonly PreparedRule[]
+  /** A quicker way to the rules that can match; null when there is none. */
+  readonly index: RuleIndex | null
   readonly fallthrough: PreparedServe
+  /** The answer, where no context can change it. */
+  readonly settled: Evaluation | null
 
   /** The answer in the evaluation under way: many flags may ask for the same prerequisite. */
   turn: number
@@ -91,6 +95,12 @@ export interface PreparedRule {
   readonly serve: PreparedServe
 }
 
+/** Rules that all begin with a list of values of the same attribute: each value leads to the rules that list it, in their order. */
+export interface RuleIndex {
+  readonly attribute: Attribute
+  readonly rules: ReadonlyMap<unknown, readonly PreparedRule[]>
+}
+
 /** An outcome: a literal, or a rollout that chooses. */
 export interface PreparedServe {
   readonly literal: Evaluation | null
@@ -111,6 +121,8 @@ export interface PreparedClause {
   /** Null for `segment`, and for an operator that is not known. */
   readonly attribute: Attribute | null
   readonly test: Test
+  /** For `in` with one value and regard to case: that value. */
+  readonly only: unknown
   /** For `exists`: whether the attribute must be there. */
   readonly exists: boolean | null
   /** For `segment`. */

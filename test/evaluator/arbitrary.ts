@@ -80,6 +80,20 @@ const serve = fc.oneof(
   rollout,
 )
 
+/** Several rules that begin with a list of the same attribute's values: the evaluator keeps an index of such. */
+const listRules = name.chain(attribute =>
+  fc.array(
+    fc
+      .tuple(scalars, clauses, serve)
+      .map(([values, rest, serve]) => ({
+        id: `l${values.length}-${rest.length}`,
+        clauses: [{ attribute, op: 'in' as const, values }, ...rest],
+        serve,
+      })),
+    { minLength: 4, maxLength: 6 },
+  ),
+)
+
 export const flag = (own: fc.Arbitrary<string>): fc.Arbitrary<Flag> =>
   fc.record({
     key: own,
@@ -123,7 +137,10 @@ export const flag = (own: fc.Arbitrary<string>): fc.Arbitrary<Flag> =>
       { weight: 2, arbitrary: fc.constant<Flag['targets']>([]) },
       fc.array(fc.record({ attribute: name, values: scalars, variation }), { maxLength: 2 }),
     ),
-    rules: fc.array(fc.record({ id: fc.constantFrom('r1', 'r2', 'r3'), clauses, serve }), { maxLength: 3 }),
+    rules: fc.oneof(
+      { weight: 3, arbitrary: fc.array(fc.record({ id: fc.constantFrom('r1', 'r2', 'r3'), clauses, serve }), { maxLength: 3 }) },
+      listRules,
+    ),
     fallthrough: serve,
   })
 
