@@ -15,9 +15,9 @@ import { bucketOf } from '../sdk/evaluator/bucket.ts'
 import { evaluate } from '../sdk/evaluator/evaluate.ts'
 import { applyDelta, prepare } from '../sdk/evaluator/prepare.ts'
 
-const ROUNDS = 41
+const ROUNDS = 25
 /** Long enough that the clock's own cost does not count. */
-const ROUND_MS = 3
+const ROUND_MS = 8
 const SEED = 2984379123
 
 type Decide = (context: Context, i: number) => unknown
@@ -161,7 +161,7 @@ function mixtureByHand(count: number): Map<string, (context: Context) => boolean
       if (i % 4 === 0) return [key, () => true]
       if (i % 4 === 1) return [key, ({ targetingKey }) => targetingKey !== undefined && bucketOf(targetingKey, i) < 50_000]
       if (i % 4 === 2) return [key, ({ plan }) => names.has(plan as string)]
-      return [key, ({ targetingKey }) => i % 8 === 3 && !users.has(targetingKey as string)]
+      return [key, ({ targetingKey }) => i % 8 === 3 && !users.has(targetingKey!)]
     }),
   )
 }
@@ -189,22 +189,22 @@ const shapes: readonly Shape[] = [
     contexts,
   },
   { name: 'two-deep prerequisites', ours: one('top'), byHand: isPro, contexts },
-  { name: '1,000-key list', ours: one('list'), byHand: ({ targetingKey }) => !listed.has(targetingKey as string), contexts },
+  { name: '1,000-key list', ours: one('list'), byHand: ({ targetingKey }) => !listed.has(targetingKey!), contexts },
   { name: 'all of 1,000 flags', ...many(1_000, false), contexts },
   { name: '10,000 flags at random', ...many(10_000, true), contexts },
 ]
 
 let sink = 0
 
-/** Nanoseconds per call. One loop for all, so that no function is inlined into it. */
+/** Nanoseconds of this process's own time per call. One loop for all, so that no function is inlined into it. */
 function timed(decide: Decide, contexts: readonly Context[], calls: number): number {
   const mask = contexts.length - 1
-  const start = performance.now()
+  const start = process.cpuUsage().user
   let hits = 0
   for (let i = 0; i < calls; i++) if (decide(contexts[i & mask]!, i) === true) hits++
-  const took = performance.now() - start
+  const took = process.cpuUsage().user - start
   sink += hits
-  return (took * 1e6) / calls
+  return (took * 1e3) / calls
 }
 
 function callsFor(decide: Decide, contexts: readonly Context[]): number {

@@ -106,7 +106,7 @@ function indexOf(rules: readonly PreparedRule[]): RuleIndex | null {
   const byValue = new Map<unknown, PreparedRule[]>()
   for (const rule of rules) {
     const [first] = rule.clauses
-    if (first === undefined || first.attribute !== attribute || first.negate || !isPlainList(first.source)) return null
+    if (first?.attribute !== attribute || first.negate || !isPlainList(first.source)) return null
     for (const value of new Set<unknown>(first.source.values)) {
       const listing = byValue.get(value)
       if (listing === undefined) byValue.set(value, [rule])
