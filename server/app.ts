@@ -45,6 +45,8 @@ import { openUsage } from './telemetry/usage.ts'
 const REQUEST_TIMEOUT_MS = 60_000
 const HEADERS_TIMEOUT_MS = 15_000
 const KEEP_ALIVE_MS = 72_000
+/** How often a closing server looks for connections that have become idle. */
+const SWEEP_MS = 50
 /** Longest part of a path that is looked at; keys have 128 characters, and one that is too long shall be told so. */
 const PARAM_LENGTH_MAX = 512
 
@@ -153,10 +155,13 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
         lifecycle.phase = 'closing'
         // Whoever is still being answered then is cut off: better than a process that does not end.
         const timer = setTimeout(() => app.server.closeAllConnections(), config.closeTimeoutMs)
+        // A connection whose last answer is out now waits for a next request that nobody shall send.
+        const sweep = setInterval(() => app.server.closeIdleConnections(), SWEEP_MS)
         try {
           await app.close()
         } finally {
           clearTimeout(timer)
+          clearInterval(sweep)
           await closeParts()
         }
       })()
