@@ -121,7 +121,7 @@ function isErrorBody(body: unknown): body is ErrorBody {
 }
 
 function detailsOf(body: ErrorBody): readonly ErrorDetail[] {
-  return Array.isArray(body.details) ? body.details : []
+  return Array.isArray(body.details) ? (body.details as ErrorDetail[]) : []
 }
 
 const CAUSES: Readonly<Record<string, string>> = {

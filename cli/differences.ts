@@ -68,7 +68,7 @@ function nameOf(item: Json): string | null {
   return null
 }
 
-function own(map: { readonly [key: string]: Json }, key: string): Json | undefined {
+function own(map: Readonly<Record<string, Json>>, key: string): Json | undefined {
   return Object.hasOwn(map, key) ? map[key] : undefined
 }
 
@@ -76,6 +76,6 @@ function isList(value: Json | undefined): value is readonly Json[] {
   return Array.isArray(value)
 }
 
-function isMap(value: Json | undefined): value is { readonly [key: string]: Json } {
+function isMap(value: Json | undefined): value is Readonly<Record<string, Json>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -33,11 +33,11 @@ export async function readDocument(path: string): Promise<Read> {
 }
 
 /** The document as an object; for what is written with a comment in its body. */
-export async function readObject(path: string): Promise<{ readonly [key: string]: Json }> {
+export async function readObject(path: string): Promise<Readonly<Record<string, Json>>> {
   const { value } = await readDocument(path)
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw usage(`${nameOf(path)} holds no object.`, 'Write fields and their values.')
-  return value as { readonly [key: string]: Json }
+  return value as Readonly<Record<string, Json>>
 }
 
 export async function readText(path: string): Promise<string> {

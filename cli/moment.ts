@@ -47,6 +47,13 @@ export function placeInLog(text: string, option: string, now: number): { revisio
   return { at: new Date(moment).toISOString() }
 }
 
+/** The state that `--revision` or `--at` asks for; neither is now. Error: `USAGE`. */
+export function placeAsked(options: { readonly revision?: string; readonly at?: string }, now: number): { revision?: number; at?: string } {
+  if (options.at !== undefined && options.revision !== undefined) throw usage('Both --at and --revision were given.', 'Give one of them.')
+  const text = options.revision ?? options.at
+  return text === undefined ? {} : placeInLog(text, options.revision === undefined ? '--at' : '--revision', now)
+}
+
 /** The same as the text that `since`, `until`, `from` and `to` of the API take. */
 export function placeText(text: string, option: string, now: number): string {
   const place = placeInLog(text, option, now)

@@ -98,7 +98,6 @@ export function table(rows: readonly (readonly string[])[]): string[] {
   )
 }
 
-// eslint-disable-next-line no-control-regex -- colour codes are control characters
 const COLOUR = /\u001b\[\d+m/g
 
 function width(cell: string): number {
@@ -106,7 +105,7 @@ function width(cell: string): number {
 }
 
 // Names and reasons are written by others: whatever could move the cursor or retitle the terminal is shown, not sent.
-// eslint-disable-next-line no-control-regex -- control characters are what this is about
+
 const CONTROL = /\u001b(?!\[\d+m)|[\u0000-\u0008\u000b-\u001a\u001c-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g
 
 function shown(text: string): string {

@@ -75,6 +75,6 @@ export function openSession(command: Command, rules: { environmentNamed?: boolea
 /** `flag set` for the command `sluice flag set`. */
 export function pathOf(command: Command): string {
   const names: string[] = []
-  for (let next: Command | null = command; next?.parent != null; next = next.parent) names.unshift(next.name())
+  for (let next = command; next.parent !== null; next = next.parent) names.unshift(next.name())
   return names.join(' ')
 }

@@ -4,7 +4,7 @@ import type { Json } from '../../schemas/json.ts'
 import { collect } from '../collect.ts'
 import { parseYaml, readText } from '../documents.ts'
 import { usage } from '../failure.ts'
-import { momentText, placeInLog } from '../moment.ts'
+import { momentText, placeAsked } from '../moment.ts'
 import type { Output } from '../output.ts'
 import { openSession } from '../session.ts'
 import { valueText } from '../words.ts'
@@ -79,7 +79,7 @@ export function addExplain(program: Command): void {
       const body = {
         flag,
         context: await contextOf(options),
-        ...placeOf(options),
+        ...placeAsked(options, Date.now()),
         ...(options.default === undefined ? {} : { default: jsonOrText(options.default) }),
       }
       const answer = await session.client().call<Explanation>(`${session.environmentPath}/explain`, { method: 'POST', body })
@@ -118,13 +118,7 @@ function stepLines(step: Step, output: Output, depth: number): string[] {
   ]
 }
 
-function placeOf(options: ExplainOptions): { revision?: number; at?: string } {
-  if (options.at !== undefined && options.revision !== undefined) throw usage('Both --at and --revision were given.', 'Give one of them.')
-  const text = options.revision ?? options.at
-  return text === undefined ? {} : placeInLog(text, options.revision === undefined ? '--at' : '--revision', Date.now())
-}
-
-async function contextOf(options: ExplainOptions): Promise<{ [attribute: string]: Json }> {
+async function contextOf(options: ExplainOptions): Promise<Record<string, Json>> {
   const text =
     options.context === undefined
       ? '{}'
@@ -136,7 +130,7 @@ async function contextOf(options: ExplainOptions): Promise<{ [attribute: string]
   const parsed = parseYaml(text, '--context')
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed))
     throw usage('--context is not an object.', `Write it as in --context '{ "targetingKey": "dana", "plan": "beta" }'.`)
-  const context = parsed as { [attribute: string]: Json }
+  const context = parsed as Record<string, Json>
   if (options.targetingKey !== undefined) context.targetingKey = options.targetingKey
   for (const pair of options.with) {
     const split = pair.indexOf('=')
@@ -147,7 +141,7 @@ async function contextOf(options: ExplainOptions): Promise<{ [attribute: string]
 }
 
 /** Sets a plain attribute, or one inside by JSON Pointer. */
-function put(context: { [attribute: string]: Json }, attribute: string, value: Json): void {
+function put(context: Record<string, Json>, attribute: string, value: Json): void {
   const steps = attribute.startsWith('/')
     ? attribute
         .slice(1)
@@ -166,7 +160,7 @@ function put(context: { [attribute: string]: Json }, attribute: string, value: J
     }
     if (typeof inner !== 'object' || inner === null || Array.isArray(inner))
       throw usage(`--with ${attribute}: ${step} is a value of its own already.`)
-    place = inner as { [attribute: string]: Json }
+    place = inner as Record<string, Json>
   }
   place[last] = value
 }

@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import type { Ruleset } from '../../schemas/ruleset.ts'
 import { rulesetYaml, writeText } from '../documents.ts'
-import { placeInLog } from '../moment.ts'
+import { placeAsked } from '../moment.ts'
 import { openSession } from '../session.ts'
 import { countText } from '../words.ts'
 
@@ -30,18 +30,13 @@ export function addExport(program: Command): void {
     .action(async (options: ExportOptions, self: Command) => {
       const session = openSession(self)
       const { output, settings } = session
-      const place =
-        options.revision !== undefined
-          ? placeInLog(options.revision, '--revision', Date.now())
-          : options.at !== undefined
-            ? placeInLog(options.at, '--at', Date.now())
-            : {}
-      const ruleset = await session.client().call<Ruleset>(`${session.environmentPath}/ruleset`, { query: place })
+      const place = placeAsked(options, Date.now())
+      const ruleset = await session.client().call<Ruleset>(`${session.environmentPath}/ruleset`, { query: { ...place } })
       const asJson = options.output === undefined ? output.json : options.output.endsWith('.json')
-      const when = 'revision' in place ? `, revision ${place.revision}` : 'at' in place ? `, as of ${place.at}` : ''
+      const when = place.revision === undefined ? (place.at === undefined ? '' : `, as of ${place.at}`) : `, revision ${place.revision}`
       const heading = [
         `Project ${settings.project}, environment ${settings.environment}${when}, exported ${new Date().toISOString()}.`,
-        `See what an edit would change: sluice import <this file> -e ${settings.environment} --dry-run`,
+        `See what an edit would change: sluice import <this file> ${['-e', settings.environment, ...settings.repeat].join(' ')} --dry-run`,
         'An import replaces the whole environment: a flag that is not listed is archived. Kills stay as they are.',
       ]
       const text = asJson

@@ -144,6 +144,6 @@ function addSet(parent: Command): void {
     const { value } = await readDocument(options.file)
     if (!Array.isArray(value))
       throw usage(`${options.file} holds no list of rules.`, 'Begin with what "sluice flag rules show --yaml" prints.')
-    await editFlag(session, key, options, () => ({ rules: value as unknown as Rule[] }))
+    await editFlag(session, key, options, () => ({ rules: value }))
   })
 }

@@ -194,7 +194,7 @@ function addCreate(parent: Command): void {
 function reportEverywhere(session: Session, answer: WrittenEverywhere, title: string, undo: string[] | null, next?: string): void {
   const { output } = session
   const reverts = Object.entries(answer.revisions)
-    .filter(([environment]) => answer.changes[environment] != null)
+    .filter(([environment]) => (answer.changes[environment] ?? null) !== null)
     .map(([environment, revision]) => undoText(session, ['revert', String(revision), '-e', environment]))
   const commands = answer.dryRun === true ? [] : undo === null ? reverts : [undoText(session, undo)]
   output.data({ ...answer, project: session.settings.project, undo: commands })

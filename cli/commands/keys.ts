@@ -53,10 +53,14 @@ async function list(session: Session): Promise<void> {
     key.kind,
     key.name,
     reachText(key),
-    key.createdAt == null ? 'at start' : momentText(key.createdAt),
-    key.expiresAt == null ? 'never' : momentText(key.expiresAt),
+    whenText(key.createdAt, 'at start'),
+    whenText(key.expiresAt, 'never'),
   ])
   for (const line of table([['ID', 'KIND', 'NAME', 'REACHES', 'CREATED', 'EXPIRES'], ...rows])) output.line(line)
+}
+
+function whenText(moment: string | null | undefined, otherwise: string): string {
+  return moment === undefined || moment === null ? otherwise : momentText(moment)
 }
 
 /** What a key may do where: `operator in default/production`. */

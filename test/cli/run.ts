@@ -30,7 +30,7 @@ export interface Ran {
 /** A server, and `sluice` that reaches it; `done` also checks that the command ends well. */
 export async function begin(
   t: Test,
-): Promise<{ server: TestServer; home: string; sluice: ReturnType<typeof cliOf>; done(words: readonly string[]): Promise<Ran> }> {
+): Promise<{ server: TestServer; home: string; sluice: ReturnType<typeof cliOf>; done: (words: readonly string[]) => Promise<Ran> }> {
   const server = await startServer(t)
   const home = join(server.data, '..', 'home')
   mkdirSync(home)
@@ -62,7 +62,7 @@ export function cliOf(t: Test, home: string, defaults: CliOptions = {}): (words:
       stderr,
       json: () => {
         try {
-          return JSON.parse(stdout) as Loose
+          return JSON.parse(stdout)
         } catch {
           throw new Error(`sluice ${words.join(' ')} answered no JSON (exit ${code}):\n${stdout}${stderr}`)
         }
