@@ -34,7 +34,13 @@ function fail(json: boolean, error: CommanderError): void {
   // Help that was shown because no command was named is its own message.
   if (error.code === 'commander.help' && !json) return
   openOutput(json).failure(
-    new Failure('USAGE', EXIT.usage, error.message.replace(/^error: /, '').replace(/\.?\n\(Did you mean (.*)\?\)$/s, '. Did you mean $1?')),
+    new Failure(
+      'USAGE',
+      EXIT.usage,
+      withoutKeys(error.message)
+        .replace(/^error: /, '')
+        .replace(/\.?\n\(Did you mean (.*)\?\)$/s, '. Did you mean $1?'),
+    ),
   )
 }
 
@@ -46,4 +52,9 @@ function unforeseen(error: unknown): Failure {
     advice: 'Look with "sluice history". If it happens again, report it with this text.',
     cause: error,
   })
+}
+
+/** Commander repeats what it does not know, and a key typed in the wrong place is no less a key. */
+function withoutKeys(text: string): string {
+  return text.replace(/slc_[A-Za-z0-9_]+/g, 'slc_…')
 }

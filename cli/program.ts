@@ -1,5 +1,5 @@
 /** The tree of commands: `sluice …`. Each command is one file that adds itself here. */
-import { Command, Option } from 'commander'
+import { Command, Help, Option } from 'commander'
 import { addCompletion } from './commands/completion.ts'
 import { addDiff } from './commands/diff.ts'
 import { addEnvironments } from './commands/environments.ts'
@@ -22,6 +22,7 @@ import { addSegments } from './commands/segments.ts'
 import { addServe } from './commands/serve.ts'
 import { addStatus } from './commands/status.ts'
 import { addWatch } from './commands/watch.ts'
+import { VERSION } from './version.ts'
 
 const EXAMPLES = `
 Examples:
@@ -68,6 +69,7 @@ export function buildProgram(): Command {
   const program = new Command('sluice')
     .description('Feature flags for operations: kill, lift, watch and change flags from a terminal.')
     .usage('<command> [options]')
+    .version(VERSION, '-V, --version', 'the version of this command')
     .addOption(new Option('-p, --project <key>', 'the project (default: SLUICE_PROJECT, the login\'s, or "default")'))
     .addOption(
       new Option(
@@ -80,11 +82,16 @@ export function buildProgram(): Command {
     .addOption(new Option('-m, --message <text>', 'why; kept in the log with the change'))
     .addOption(new Option('--dry-run', 'check everything and show what would change, but change nothing'))
     .addHelpText('after', EXAMPLES)
-    .configureHelp({ showGlobalOptions: true, helpWidth: 110 })
+    .configureHelp({ showGlobalOptions: true, helpWidth: 110, optionDescription: descriptionOf })
     .exitOverride()
     // Usage errors are thrown and shown by main.ts, in the manner of every other failure.
     .configureOutput({ outputError: () => undefined })
     .helpCommand('help [command]', 'how a command is used')
   for (const add of COMMANDS) add(program)
   return program
+}
+
+/** An option that may be repeated begins as an empty list, which is no default worth showing. */
+function descriptionOf(option: Option): string {
+  return Help.prototype.optionDescription.call(new Help(), option).replace(/ ?\(default: \[\]\)$/, '')
 }

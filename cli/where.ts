@@ -55,6 +55,9 @@ function ordered(text: string, attribute: string, symbol: '<' | '<=' | '>' | '>=
   const [value] = values
   if (values.length !== 1 || value === undefined) throw bad(text, `"${symbol}" takes one value`)
   if (typeof value === 'number') {
+    // A number never matches a version, so the kill would touch nobody.
+    if (/version/i.test(attribute))
+      throw bad(text, `${value} is a number, and versions have three parts, as 2.5.0. For numbers, write "${attribute} lessThan ${value}"`)
     const op = { '<': 'lessThan', '<=': 'lessThanOrEqual', '>': 'greaterThan', '>=': 'greaterThanOrEqual' } as const
     return { attribute, op: op[symbol], values: [value] }
   }

@@ -133,7 +133,7 @@ export function zshScript(program: Command): string {
       `    ${JSON.stringify(node.path)})`,
       ...(values.length === 0 ? [] : ['      case "$previous" in', ...values, '      esac']),
       `      choices=(${options.join(' ')})`,
-      `      commands=(${words.join(' ')})`,
+      `      subcommands=(${words.join(' ')})`,
       '      ;;',
     ].join('\n')
   })
@@ -142,7 +142,7 @@ export function zshScript(program: Command): string {
 _sluice() {
   local location="sluice" previous="\${words[CURRENT-1]}" skip="" word
   local -i i
-  local -a choices commands
+  local -a choices subcommands
   for ((i = 2; i < CURRENT; i++)); do
     word="\${words[i]}"
     if [[ -n "$skip" ]]; then skip=""; continue; fi
@@ -160,7 +160,7 @@ ${cases.join('\n')}
   if [[ "\${words[CURRENT]}" == -* ]]; then
     _describe -o 'option' choices
   else
-    _describe 'command' commands
+    _describe 'command' subcommands
   fi
 }
 if [[ "\${funcstack[1]}" == "_sluice" ]]; then

@@ -8,6 +8,9 @@ import { usage } from '../failure.ts'
 import { placeText } from '../moment.ts'
 import { openSession } from '../session.ts'
 
+/** The most that one page of the log holds. */
+const LIMIT_MAX = 500
+
 interface HistoryOptions {
   readonly since?: string
   readonly until?: string
@@ -61,6 +64,9 @@ export function addHistory(program: Command): void {
         for (const line of options.full === true ? changeLines(change, output) : [changeLine(change, output)]) output.line(line)
       if (answer.changes.length === 0)
         output.line(`No changes in ${session.place}${flag === undefined ? '' : ` to ${flag}`}; it is at revision ${answer.revision}.`)
-      else if (answer.more === true) output.note(`There are more; see them with --limit ${Number(options.limit) * 5}.`)
+      else if (answer.more === true)
+        output.note(
+          `There are more; see them with --limit ${Math.min(LIMIT_MAX, Number(options.limit) * 5)}, or earlier ones with --until ${answer.changes.at(-1)?.revision ?? 0}.`,
+        )
     })
 }

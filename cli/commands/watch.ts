@@ -82,7 +82,10 @@ async function watch(session: Session, options: WatchOptions, signal: AbortSigna
   output.note(`Watching ${place} from revision ${after}. Ctrl-C ends.`)
   for (const change of earlier.slice(0, limit)) tell(change)
   while (seen < limit) {
+    const asked = performance.now()
     const answer = await next(session, after, signal)
+    // The server answers early and empty when it closes; without a pause that would be a loop.
+    if (answer.changes.length === 0 && performance.now() - asked < RETRY_FIRST_MS) await wait(RETRY_FIRST_MS, undefined, { signal })
     // A restored backup takes the log back: what it does from there is news again.
     if (answer.revision < after) after = answer.revision
     for (const change of oldestFirst(answer.changes, after).slice(0, limit - seen)) {

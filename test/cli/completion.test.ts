@@ -1,7 +1,9 @@
 import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { bashScript, zshScript } from '../../cli/commands/completion.ts'
 import { buildProgram } from '../../cli/program.ts'
+import { VERSION } from '../../cli/version.ts'
 
 /** What bash would offer for the last word. */
 function offered(words: readonly string[]): string[] {
@@ -62,4 +64,9 @@ t.test('every command says what it does and shows an example', async t => {
     command.configureOutput({ writeOut: text => (help += text) }).outputHelp()
     t.match(help, /Examples?:/, command.name())
   }
+})
+
+t.test('the version is that of the package', async t => {
+  const text = readFileSync(new URL('../../../cli/package.json', import.meta.url), 'utf8')
+  t.equal((JSON.parse(text) as { version: string }).version, VERSION)
 })

@@ -58,6 +58,7 @@ t.test('what cannot be meant is refused with the form that was expected', async 
     'plan=a,,b',
     'plan==a',
     'plan<',
+    'app.version<2.5',
     'plan<abc',
     'plan<1,2',
     'since<=2026-11-21T03:12:00Z',
