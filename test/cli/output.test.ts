@@ -149,7 +149,7 @@ t.test('the login is kept for its owner alone', async t => {
   }
   t.equal(removeLogin(variables), true)
   t.equal(removeLogin(variables), false)
-  t.equal(loginPath({ HOME: '/home/dana', XDG_CONFIG_HOME: 'relative' }), '/home/dana/.config/sluice/login.json')
+  t.equal(loginPath({ HOME: '/elsewhere', XDG_CONFIG_HOME: 'relative' }), '/elsewhere/.config/sluice/login.json')
 })
 
 const RULESET: Ruleset = {
