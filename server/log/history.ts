@@ -10,8 +10,11 @@ import { changeOf, type Entry } from './entry.ts'
 import { type DocumentMaps, emptyMaps, type Memory, putDocument, stateOf } from './memory.ts'
 import type { ChangesQuery, State, Verification } from './types.ts'
 
-/** Entries read at a time; between two helpings the event loop has its turn. */
-const ENTRIES_PER_TURN = 50
+/** Entries read at a time, at first and at most; between two helpings the event loop has its turn. */
+const HELPING_FIRST = 10
+const HELPING_MAX = 50
+/** An import is one entry with thousands of edits: after one, fewer entries are read at a time, so that memory stays bounded. */
+const EDITS_PER_HELPING = 1_000
 
 /** Where history is read from: the database, and the entries that wait to be stored. */
 export interface Sources {
@@ -87,16 +90,18 @@ export async function verify(sources: Sources): Promise<Verification> {
   const storedRevision = waiting[0] === undefined ? revision : waiting[0].revision - 1
   let last = NO_HASH
   let reached = 0
+  let helping = HELPING_FIRST
   for (;;) {
     const rows = await storage.changes(log, {
       afterRevision: reached,
       toRevision: storedRevision,
-      limit: ENTRIES_PER_TURN,
+      limit: helping,
       order: 'oldest',
     })
     if (rows.length === 0) break
     const to = rows.at(-1)?.revision ?? reached
     const index = new Map<number, string[]>()
+    let edits = 0
     for (const row of await storage.touched(log, reached, to)) {
       const listed = index.get(row.revision)
       if (listed === undefined) index.set(row.revision, [`${row.type}/${row.key}`])
@@ -111,11 +116,13 @@ export async function verify(sources: Sources): Promise<Verification> {
         .join('\n')
       if (found?.previousHash !== last || listed !== touched) return { log, revision, hash, brokenAt: row.revision }
       last = found.hash
+      edits += found.edits.length
       index.delete(row.revision)
     }
     const [stray] = index.keys()
     if (stray !== undefined) return { log, revision, hash, brokenAt: stray }
     reached = to
+    helping = nextHelping(helping, edits)
     await nextTurn()
   }
   for (const entry of waiting) {
@@ -130,15 +137,17 @@ async function backward(sources: Sources, now: State, hash: string, revision: nu
   const documents = now.documents as DocumentMaps
   let expected = hash
   let reached = now.revision
+  let helping = HELPING_FIRST
   for (;;) {
-    const part = await changes(sources, { afterRevision: revision, toRevision: reached, limit: ENTRIES_PER_TURN, order: 'newest' })
+    const part = await changes(sources, { afterRevision: revision, toRevision: reached, limit: helping, order: 'newest' })
     for (const entry of part) {
       if (entry.hash !== expected) throw broken(now.log, entry.revision)
       for (const { type, key, before } of entry.edits) putDocument(documents, type, key, before)
       expected = entry.previousHash
       reached = entry.revision - 1
     }
-    if (part.length < ENTRIES_PER_TURN) break
+    if (part.length < helping) break
+    helping = nextHelping(helping, part.flatMap(entry => entry.edits).length)
     await nextTurn()
   }
   // The entry the state stands on must be the one that the walk arrived at.
@@ -150,20 +159,27 @@ async function forward(sources: Sources, now: State, hash: string, revision: num
   const documents = emptyMaps()
   let expected = NO_HASH
   let reached = 0
+  let helping = HELPING_FIRST
   for (;;) {
-    const part = await changes(sources, { afterRevision: reached, toRevision: revision, limit: ENTRIES_PER_TURN, order: 'oldest' })
+    const part = await changes(sources, { afterRevision: reached, toRevision: revision, limit: helping, order: 'oldest' })
     for (const entry of part) {
       if (entry.previousHash !== expected) throw broken(now.log, entry.revision)
       for (const { type, key, after } of entry.edits) putDocument(documents, type, key, after)
       expected = entry.hash
       reached = entry.revision
     }
-    if (part.length < ENTRIES_PER_TURN) break
+    if (part.length < helping) break
+    helping = nextHelping(helping, part.flatMap(entry => entry.edits).length)
     await nextTurn()
   }
   const [above] = await changes(sources, { afterRevision: revision, toRevision: now.revision, limit: 1, order: 'oldest' })
   if ((above?.previousHash ?? hash) !== expected) throw broken(now.log, revision)
   return documents
+}
+
+function nextHelping(helping: number, edits: number): number {
+  if (edits <= EDITS_PER_HELPING) return Math.min(HELPING_MAX, helping * 2)
+  return Math.max(1, Math.floor((helping * EDITS_PER_HELPING) / edits))
 }
 
 function copied(documents: State['documents']): DocumentMaps {

@@ -3,7 +3,7 @@
  * the kill is acknowledged; beside it a megabyte of ballast that is given up when a full disk leaves no room for it.
  */
 import { createHash, randomBytes } from 'node:crypto'
-import { open, readFile, rm, stat } from 'node:fs/promises'
+import { open, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Change } from '../../schemas/change.ts'
 import { SluiceError } from '../../schemas/errors.ts'
@@ -87,14 +87,9 @@ export class Journal {
     try {
       const present = await stat(file).catch(() => null)
       if (present?.size === BALLAST_BYTES) return
-      const handle = await open(file, 'w', 0o600)
-      try {
-        // Random, so that no file system saves the space by compressing it.
-        await handle.writeFile(randomBytes(BALLAST_BYTES))
-        await handle.datasync()
-      } finally {
-        await handle.close()
-      }
+      // Random, so that no file system saves the space by compressing it. Not synced: the space is taken at once, and
+      // what a power cut takes away the next start puts back.
+      await writeFile(file, randomBytes(BALLAST_BYTES), { mode: 0o600 })
     } catch (error) {
       // Half of it would take the room that something else needs.
       await rm(file, { force: true })

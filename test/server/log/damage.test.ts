@@ -9,8 +9,8 @@ import { randomFrom } from '../../../bench/random.ts'
 import { names, opened, removed, segment, write } from './open.ts'
 
 const LOGS = ['shop/production', 'shop/staging', 'sluice/server']
-const FLIPS_DATABASE = 200
-const FLIPS_WAL = 100
+const FLIPS_DATABASE = 160
+const FLIPS_WAL = 70
 
 /** What was written: every entry, and the state after each, by log and revision. */
 type Written = Map<string, { changes: Change[]; states: string[] }>
