@@ -76,6 +76,8 @@ export function startExpiry(services: Pick<Services, 'log' | 'clock' | 'logger'>
           else note(name, flag)
         }
       } catch (error) {
+        // Closed in the middle: the next start lifts what has ended by then.
+        if (closed) return
         failed = true
         logger.error({ err: error, log: name, flags: ended }, `kills that ended could not be lifted; trying again in ${RETRY_MS / 1_000} s`)
       }

@@ -108,6 +108,19 @@ t.test('If-Match guards an edit', async t => {
   })
 })
 
+t.test('two edits that are right alone and a cycle together: one of them is refused', async t => {
+  const { call } = await startServer(t)
+  for (const key of ['a', 'b']) await call('POST', `${P}/flags`, { key, kind: 'release' })
+  for (let i = 0; i < 10; i++) {
+    const answers = await Promise.all([
+      call('PATCH', `${D}/flags/a`, { prerequisites: [{ flag: 'b', variations: ['on'] }] }),
+      call('PATCH', `${D}/flags/b`, { prerequisites: [{ flag: 'a', variations: ['on'] }] }),
+    ])
+    t.same(answers.map(({ status, body }) => body.code ?? status).sort(), [200, 'PREREQUISITE_CYCLE'])
+    for (const key of ['a', 'b']) await call('PATCH', `${D}/flags/${key}`, { prerequisites: [] })
+  }
+})
+
 t.test('If-Match guards an edit of the definition against a change in any environment', async t => {
   const { call } = await startServer(t)
   await call('POST', `${P}/flags`, { key: 'a', kind: 'release' })
