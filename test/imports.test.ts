@@ -12,7 +12,7 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 const allowed: Readonly<Record<string, { folders: readonly string[]; packages: readonly string[]; node: boolean }>> = {
   schemas: { folders: ['schemas'], packages: ['zod'], node: false },
   'sdk/evaluator': { folders: ['schemas', 'sdk/evaluator'], packages: ['murmurhash', 're2js'], node: false },
-  sdk: { folders: ['schemas', 'sdk'], packages: ['undici'], node: true },
+  sdk: { folders: ['schemas', 'sdk', 'sdk/evaluator'], packages: ['undici'], node: true },
   server: {
     folders: ['schemas', 'sdk/evaluator', 'server'],
     packages: ['fastify', '@fastify/*', 'better-sqlite3', 'kysely', 'ws', 'prom-client', 'pino', 'close-with-grace', 'zod'],
