@@ -23,7 +23,10 @@ const allowed: Readonly<Record<string, { folders: readonly string[]; packages: r
 /** What the evaluator and the SDK may use of the schemas when they run; everything else only as types. */
 const plain = ['schemas/limits.ts', 'schemas/reason.ts', 'schemas/operator.ts', 'schemas/protocol.ts']
 
-const files = execFileSync('git', ['ls-files', 'schemas', 'sdk', 'server', 'cli'], { cwd: root, encoding: 'utf8' })
+const files = execFileSync('git', ['-c', 'safe.directory=*', 'ls-files', 'schemas', 'sdk', 'server', 'cli'], {
+  cwd: root,
+  encoding: 'utf8',
+})
   .split('\n')
   .filter(file => file.endsWith('.ts'))
 
