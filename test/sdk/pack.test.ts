@@ -14,7 +14,11 @@ const root = fileURLToPath(new URL('../../../', import.meta.url))
 const sdk = join(root, 'sdk')
 const manifest = JSON.parse(readFileSync(join(sdk, 'package.json'), 'utf8')) as { version: string; dependencies: Record<string, string> }
 // tap loads itself into children through NODE_OPTIONS; npm's own variables would make it think it is inside another run.
-const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => name !== 'NODE_OPTIONS' && !name.startsWith('npm_')))
+const env = {
+  ...Object.fromEntries(Object.entries(process.env).filter(([name]) => name !== 'NODE_OPTIONS' && !name.startsWith('npm_'))),
+  npm_config_offline: 'true',
+  npm_config_update_notifier: 'false',
+}
 
 /** The application: what the README shows. */
 const APPLICATION = `
