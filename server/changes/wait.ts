@@ -27,7 +27,7 @@ export function until(
   begin: (done: () => void) => () => void,
 ): Promise<void> {
   return new Promise(resolve => {
-    if (ms <= 0 || signal.aborted) {
+    if (ms <= 0 || signal.aborted || call.request.raw.socket.destroyed) {
       resolve()
       return
     }
