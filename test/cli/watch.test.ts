@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { begin, startCli } from './run.ts'
 
 /** The lines a command writes, one at a time. */
@@ -13,20 +13,23 @@ function linesOf(child: ReturnType<typeof startCli>): () => Promise<string> {
   }
 }
 
-async function watching(t: Test, child: ReturnType<typeof startCli>): Promise<void> {
-  let said = ''
-  for await (const chunk of child.stderr ?? []) {
-    said += String(chunk)
-    if (said.includes('Watching')) return
-  }
-  t.fail(`it does not watch: ${said}`)
+/** Resolves when it says that it watches; its stderr stays open. */
+async function watching(child: ReturnType<typeof startCli>): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    let said = ''
+    child.stderr?.on('data', (chunk: Buffer) => {
+      said += String(chunk)
+      if (said.includes('Watching')) resolve()
+    })
+    child.once('exit', () => reject(new Error(`it does not watch: ${said}`)))
+  })
 }
 
 t.test('watch tells every change as it is made, and ends with Ctrl-C', async t => {
   const { server, home, done } = await begin(t)
   const child = startCli(t, home, ['watch', '-e', 'production', '--full'], { url: server.url })
   const next = linesOf(child)
-  await watching(t, child)
+  await watching(child)
   await done(['flag', 'create', 'checkout'])
   t.match(await next(), /^r1 {2}.* created flag checkout$/)
   t.match(await next(), /flag checkout is new/)
