@@ -2,7 +2,6 @@
  * Evaluation counts in memory, as SDKs report them and as OFREP adds them: enough to say whether a flag is still used.
  * Names come from outside, so everything that could grow with them is bounded, and what did not fit is counted.
  */
-import type { Counts } from '../../schemas/stream.ts'
 import { FLAGS_MAX } from '../../schemas/limits.ts'
 import type { Clock } from '../clock.ts'
 import { moment } from '../clock.ts'
