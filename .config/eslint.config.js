@@ -27,7 +27,9 @@ export default tseslint.config(
       '@typescript-eslint/consistent-type-definitions': 'off',
       // Where it is hot, or two things are asked at once, the long form says more.
       '@typescript-eslint/prefer-optional-chain': 'off',
-      eqeqeq: 'error',
+      '@typescript-eslint/consistent-indexed-object-style': 'off',
+      // null and undefined are one question.
+      eqeqeq: ['error', 'always', { null: 'ignore' }],
       'no-console': 'error',
     },
   },

@@ -9,12 +9,20 @@ export const attributeSchema = z
   .string()
   .min(1)
   .max(ATTRIBUTE_LENGTH_MAX)
-  .refine(name => !name.startsWith('/') || /^([^~]|~[01])*$/.test(name), 'is not a JSON Pointer: "~" must be written "~0", "/" within a name "~1"')
+  .refine(
+    name => !name.startsWith('/') || /^([^~]|~[01])*$/.test(name),
+    'is not a JSON Pointer: "~" must be written "~0", "/" within a name "~1"',
+  )
   .meta({ description: 'A plain attribute name, or a JSON Pointer when it starts with "/".' })
 
 /** The listed values of a clause, target or segment. */
 export const valuesSchema = z
-  .array(scalarSchema.refine(value => typeof value !== 'string' || value.length <= VALUE_LENGTH_MAX, `is longer than ${VALUE_LENGTH_MAX} characters`))
+  .array(
+    scalarSchema.refine(
+      value => typeof value !== 'string' || value.length <= VALUE_LENGTH_MAX,
+      `is longer than ${VALUE_LENGTH_MAX} characters`,
+    ),
+  )
   .max(VALUES_MAX)
 
 /** Shape only: whether an operator can use its operands is decided by the evaluator's `checkClause`, the same code that reads them. */
@@ -26,7 +34,10 @@ export const clauseSchema = z
     negate: z.boolean().optional(),
     ignoreCase: z.boolean().optional(),
   })
-  .meta({ id: 'Clause', description: 'attribute op values: matches if any value does; negate flips the verdict of an attribute that is present.' })
+  .meta({
+    id: 'Clause',
+    description: 'attribute op values: matches if any value does; negate flips the verdict of an attribute that is present.',
+  })
 export type Clause = z.infer<typeof clauseSchema>
 
 export const clausesSchema = z.array(clauseSchema).max(CLAUSES_MAX)

@@ -17,7 +17,11 @@ export const contextSchema = z
     const problem = unfit(context)
     if (problem !== null) refinement.addIssue({ code: 'custom', path: problem.path === '' ? [] : [problem.path], message: problem.message })
     if (Object.keys(context).length > ATTRIBUTES_MAX) {
-      refinement.addIssue({ code: 'custom', path: [], message: `has more than ${ATTRIBUTES_MAX} attributes. Send only those that rules look at` })
+      refinement.addIssue({
+        code: 'custom',
+        path: [],
+        message: `has more than ${ATTRIBUTES_MAX} attributes. Send only those that rules look at`,
+      })
     }
     for (const [name, value] of Object.entries(context)) {
       if (typeof value === 'string' && value.length > VALUE_LENGTH_MAX) {

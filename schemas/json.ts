@@ -17,7 +17,8 @@ export function unfit(value: unknown, depth: number = DEPTH_MAX): { path: string
     const { value: item, path } = next
     if (item === null || typeof item === 'boolean') continue
     if (typeof item === 'string') {
-      if (!item.isWellFormed()) return { path, code: 'lone_surrogate', message: 'holds half of a surrogate pair, which is not text. Correct the encoding.' }
+      if (!item.isWellFormed())
+        return { path, code: 'lone_surrogate', message: 'holds half of a surrogate pair, which is not text. Correct the encoding.' }
       continue
     }
     if (typeof item === 'number') {
@@ -33,7 +34,8 @@ export function unfit(value: unknown, depth: number = DEPTH_MAX): { path: string
     for (const key of Object.keys(item)) {
       const at = path === '' ? key : `${path}.${key}`
       if (KEYS_REFUSED.includes(key)) return { path: at, code: 'key_refused', message: `the key "${key}" is not allowed. Rename it.` }
-      if (!key.isWellFormed()) return { path, code: 'lone_surrogate', message: 'has a key with half of a surrogate pair. Correct the encoding.' }
+      if (!key.isWellFormed())
+        return { path, code: 'lone_surrogate', message: 'has a key with half of a surrogate pair. Correct the encoding.' }
       stack.push({ value: (item as Record<string, unknown>)[key], path: at, depth: next.depth + 1 })
     }
   }

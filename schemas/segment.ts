@@ -5,7 +5,9 @@ import { keySchema, nameSchema, textSchema } from './key.ts'
 import { RULES_MAX, TARGETS_MAX } from './limits.ts'
 
 export const segmentListSchema = z.strictObject({ attribute: attributeSchema.optional(), values: valuesSchema }).meta({ id: 'SegmentList' })
-export const segmentRuleSchema = z.strictObject({ id: keySchema, name: nameSchema.optional(), clauses: clausesSchema }).meta({ id: 'SegmentRule' })
+export const segmentRuleSchema = z
+  .strictObject({ id: keySchema, name: nameSchema.optional(), clauses: clausesSchema })
+  .meta({ id: 'SegmentRule' })
 
 const shape = {
   name: nameSchema.optional(),

@@ -83,13 +83,11 @@ const serve = fc.oneof(
 /** Several rules that begin with a list of the same attribute's values: the evaluator keeps an index of such. */
 const listRules = name.chain(attribute =>
   fc.array(
-    fc
-      .tuple(scalars, clauses, serve)
-      .map(([values, rest, serve]) => ({
-        id: `l${values.length}-${rest.length}`,
-        clauses: [{ attribute, op: 'in' as const, values }, ...rest],
-        serve,
-      })),
+    fc.tuple(scalars, clauses, serve).map(([values, rest, serve]) => ({
+      id: `l${values.length}-${rest.length}`,
+      clauses: [{ attribute, op: 'in' as const, values }, ...rest],
+      serve,
+    })),
     { minLength: 4, maxLength: 6 },
   ),
 )

@@ -42,7 +42,7 @@ export const auditLog: Story = {
 
     stage.say('03:12. The store behind the audit log is full and every request hangs on it. Kill it:')
     const killed = await stage.sluice('kill audit-log -e production -m "audit store is full, requests hang"')
-    stage.ok(/5 of 5/.test(killed), 'the command waited until all five instances had confirmed')
+    stage.ok(killed.includes('5 of 5'), 'the command waited until all five instances had confirmed')
     for (const shop of shops) {
       stage.ok(
         accounts.every(account => !shop.flags.value('audit-log', contextOf({ account }), true)),
