@@ -16,7 +16,7 @@ t.test('every published schema is draft 2020-12, named, and stands alone', async
   for (const name of names) {
     const schema = publishedSchema(name)
     t.match(schema, { $schema: 'https://json-schema.org/draft/2020-12/schema', title: name }, name)
-    const definitions = Object.keys((schema.$defs ?? {})).map(key => `#/$defs/${key}`)
+    const definitions = Object.keys(schema.$defs ?? {}).map(key => `#/$defs/${key}`)
     const missing = references(schema).filter(reference => !definitions.includes(reference))
     t.same(missing, [], `${name} refers to nothing outside itself`)
   }
@@ -43,8 +43,7 @@ t.test('what a shape requires is not changed without a decision', async t => {
 
 t.test('a document that zod accepts is accepted by the published schema, and one it refuses for its form is refused', async t => {
   // Read back as a validator, so that the JSON Schema itself is what decides here.
-  const check = (name: PublishedName, document: unknown) =>
-    z.fromJSONSchema(publishedSchema(name)).safeParse(document).success
+  const check = (name: PublishedName, document: unknown) => z.fromJSONSchema(publishedSchema(name)).safeParse(document).success
   const cases: [PublishedName, unknown, boolean][] = [
     ['Flag', FLAG, true],
     ['Flag', { ...FLAG, colour: 'red' }, false],
