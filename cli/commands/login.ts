@@ -76,7 +76,6 @@ async function keyOf(options: { key?: string }): Promise<string> {
 /** What a person types, or null when stdin is no terminal or the answer is empty. A secret is not echoed. */
 async function ask(question: string, secret: boolean): Promise<string | null> {
   if (process.stdin.isTTY !== true) return null
-  process.stderr.write(question)
   const output = new Writable({
     write(chunk: Buffer, _encoding, done) {
       if (!secret) process.stderr.write(chunk)
@@ -84,6 +83,8 @@ async function ask(question: string, secret: boolean): Promise<string | null> {
     },
   })
   const lines = createInterface({ input: process.stdin, output, terminal: true })
+  // Only now: the terminal echoes what is typed until the interface has taken it over.
+  process.stderr.write(question)
   lines.once('SIGINT', () => process.exit(130))
   try {
     return nonEmpty(await lines.question('')) ?? null
