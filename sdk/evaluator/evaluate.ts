@@ -123,7 +123,7 @@ function isMet(prerequisite: PreparedPrerequisite, context: Context, turn: numbe
   if (trace !== null) trace.prerequisite(prerequisite)
   const parent = prerequisite.parent.now
   const result = parent === null ? null : decideParent(parent, context, turn, trace)
-  const met = result !== null && isDecision(result) && prerequisite.variations.includes(result.variation!)
+  const met = result !== null && (result === prerequisite.met || meets(result, prerequisite))
   if (trace !== null) trace.decided(prerequisite, result, met)
   return met
 }
@@ -137,6 +137,12 @@ function decideParent(parent: PreparedFlag, context: Context, turn: number, trac
   parent.era = era
   parent.decided = result
   return result
+}
+
+function meets(result: Evaluation, prerequisite: PreparedPrerequisite): boolean {
+  if (result.variation === null || !isDecision(result) || !prerequisite.variations.includes(result.variation)) return false
+  prerequisite.met = result
+  return true
 }
 
 function isDecision({ reason }: Evaluation): boolean {

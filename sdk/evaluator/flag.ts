@@ -62,9 +62,12 @@ export function prepareFlag(key: string, document: unknown, linking: Linking): P
   } catch (error) {
     malformed = failure(key, about.version, 'MALFORMED_FLAG', error instanceof Malformed ? error.message : 'it cannot be prepared')
   }
+  // Written out, without spreads: all flags then have one hidden class, which the decision is compiled for.
   return {
     key,
-    ...about,
+    version: about.version,
+    clientVisible: about.clientVisible,
+    metadata: about.metadata,
     type,
     unknownOperators: [...gathered.unknownOperators],
     kills,
@@ -72,7 +75,11 @@ export function prepareFlag(key: string, document: unknown, linking: Linking): P
     off,
     malformed,
     blocked: null,
-    ...body,
+    prerequisites: body.prerequisites,
+    targets: body.targets,
+    rules: body.rules,
+    index: body.index,
+    fallthrough: body.fallthrough,
     settled: settledOf(kills, enabled, off, malformed, body),
     turn: 0,
     era: 0,
@@ -205,6 +212,7 @@ function preparePrerequisite(value: unknown, path: string, head: Head, linking: 
   return {
     parent: linking.flagLink(flag),
     variations,
+    met: null,
     failed: result(head, head.offVariation, 'PREREQUISITE_FAILED', { prerequisite: flag }, 'offVariation'),
   }
 }

@@ -75,6 +75,8 @@ export interface PreparedKill {
 export interface PreparedPrerequisite {
   readonly parent: Link<PreparedFlag>
   readonly variations: readonly string[]
+  /** The last result that met it. Results are shared, so the next one is mostly the very same. */
+  met: Evaluation | null
   readonly failed: Evaluation
 }
 
