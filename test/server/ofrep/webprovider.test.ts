@@ -12,12 +12,17 @@ interface Exchange {
   readonly status: number
 }
 
-async function clientOf(
-  environment: Environment,
-  domain: string,
-  pollInterval: number,
-): Promise<{ client: Client; exchanges: Exchange[] }> {
+interface Window {
+  readonly client: Client
+  readonly exchanges: readonly Exchange[]
+  /** Resolves when the server has said 304 three times. */
+  readonly unchanged: Promise<void>
+}
+
+async function clientOf(environment: Environment, domain: string, pollInterval: number): Promise<Window> {
   const exchanges: Exchange[] = []
+  let tellUnchanged = (): void => undefined
+  const unchanged = new Promise<void>(resolve => (tellUnchanged = resolve))
   const provider = new OFREPWebProvider({
     baseUrl: environment.url,
     headers: [['authorization', `Bearer ${environment.clientKey}`]],
@@ -28,13 +33,14 @@ async function clientOf(
       const request = new Request(input, init)
       const response = await fetch(request)
       exchanges.push({ sentTag: request.headers.get('if-none-match'), status: response.status })
+      if (exchanges.filter(({ status }) => status === 304).length === 3) tellUnchanged()
       return response
     },
   })
   await OpenFeature.setContext(domain, context)
   // Its types were not written for exactOptionalPropertyTypes.
   await OpenFeature.setProviderAndWait(domain, provider as Provider)
-  return { client: OpenFeature.getClient(domain), exchanges }
+  return { client: OpenFeature.getClient(domain), exchanges, unchanged }
 }
 
 t.test('an OpenFeature web client', async t => {
@@ -108,7 +114,7 @@ t.test('an OpenFeature web client', async t => {
   t.test('that polls is told nothing until something changed, and then what', async t => {
     const polling = await clientOf(environment, 'polling', 20)
     t.equal(polling.client.getBooleanValue('checkout', false), true)
-    while (polling.exchanges.filter(({ status }) => status === 304).length < 3) await new Promise(setImmediate)
+    await polling.unchanged
     const changed = new Promise<readonly string[] | undefined>(resolve => {
       polling.client.addHandler(ProviderEvents.ConfigurationChanged, details => resolve(details?.flagsChanged))
     })
