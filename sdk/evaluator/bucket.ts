@@ -9,27 +9,12 @@ import { WEIGHT_TOTAL } from '../../schemas/limits.ts'
  * @returns     an integer in [0, 100_000); one bucket is 0.001 % of contexts
  *
  * MurmurHash3_x86_32 (Appleby) over the UTF-8 bytes of `key`.
- */
-export function bucketOf(key: string, seed: number): number {
-  // A 32-bit hash × 100,000 stays below 2^53, so double arithmetic is exact here.
-  return Math.floor((hashOf(key, seed) * WEIGHT_TOTAL) / 2 ** 32)
-}
-
-/**
- * What a context is bucketed by, as text: strings as they are, integers as decimal digits. Anything else, the empty
- * string and an integer that a JSON number no longer tells from its neighbours is no value: null.
- */
-export function bucketKeyOf(value: unknown): string | null {
-  if (typeof value === 'string') return value === '' ? null : value
-  return typeof value === 'number' && Number.isSafeInteger(value) ? String(value) : null
-}
-
-/**
+ *
  * The package encodes every key to a byte array first, which is most of its time. Keys are almost always ASCII, whose
  * UTF-8 bytes are the character codes: those are hashed as they stand, the others by the package. A property test
  * holds the two equal.
  */
-function hashOf(key: string, seed: number): number {
+export function bucketOf(key: string, seed: number): number {
   const length = key.length
   const blocksEnd = length & ~3
   let hash = seed | 0
@@ -50,12 +35,26 @@ function hashOf(key: string, seed: number): number {
     all |= code
     rest = (rest << 8) | code
   }
-  if (all > 0x7f) return murmur.v3(key, seed)
+  if (all > 0x7f) return scaled(murmur.v3(key, seed))
   if (length !== blocksEnd) hash ^= scrambled(rest)
   hash ^= length
   hash = Math.imul(hash ^ (hash >>> 16), 0x85eb_ca6b)
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2_ae35)
-  return (hash ^ (hash >>> 16)) >>> 0
+  return scaled((hash ^ (hash >>> 16)) >>> 0)
+}
+
+/**
+ * What a context is bucketed by, as text: strings as they are, integers as decimal digits. Anything else, the empty
+ * string and an integer that a JSON number no longer tells from its neighbours is no value: null.
+ */
+export function bucketKeyOf(value: unknown): string | null {
+  if (typeof value === 'string') return value === '' ? null : value
+  return typeof value === 'number' && Number.isSafeInteger(value) ? String(value) : null
+}
+
+/** A 32-bit hash × 100,000 stays below 2^53, so double arithmetic is exact here. */
+function scaled(hash: number): number {
+  return Math.floor((hash * WEIGHT_TOTAL) / 2 ** 32)
 }
 
 function scrambled(block: number): number {
