@@ -1,8 +1,7 @@
 /** Builds the server: opens its parts in the order they need each other, adds every route, and closes all of it again. */
-import fastify, { type FastifyInstance } from 'fastify'
-import type { FastifyBaseLogger } from 'fastify'
+import fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { SluiceError } from '../schemas/errors.ts'
-import { addKeyCheck } from './access/check.ts'
+import { checkKey } from './access/check.ts'
 import { guardRoutes, type Registered } from './access/guard.ts'
 import { openKeyRing } from './access/keyring.ts'
 import { everyone } from './access/policy.ts'
@@ -14,7 +13,7 @@ import { environmentRoutes } from './environments/routes.ts'
 import { explainRoutes } from './explain/routes.ts'
 import { flagRoutes } from './flags/routes.ts'
 import { healthRoutes } from './health/routes.ts'
-import { addBodyParser } from './http/body.ts'
+import { addBodyParser, checkBodyType } from './http/body.ts'
 import { addErrorAnswers, answerClientError, answerError } from './http/errors.ts'
 import { addMethodAnswers } from './http/methods.ts'
 import { instanceRoutes } from './instances/routes.ts'
@@ -33,7 +32,7 @@ import { projectRoutes } from './projects/routes.ts'
 import { openRulesets } from './rulesets/prepared.ts'
 import { rulesetRoutes } from './rulesets/routes.ts'
 import { segmentRoutes } from './segments/routes.ts'
-import type { Services } from './services.ts'
+import type { KeyRing, Services } from './services.ts'
 import { FIRST_ENVIRONMENT, FIRST_PROJECT, type FirstKeys, setUp } from './setup.ts'
 import { statusRoutes } from './status/routes.ts'
 import { type HubHandle, openHub } from './stream/hub.ts'
@@ -93,10 +92,9 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
   const app = makeApp(logger)
   const routes = guardRoutes(app)
   addErrorAnswers(app, logger)
-  addHeaders(app)
-  addKeyCheck(app, keys)
   addBodyParser(app)
   const { series } = measureRequests(app)
+  addChecks(app, keys)
 
   healthRoutes(app, services, lifecycle)
   metricsRoutes(app, { services, hub, usage, series })
@@ -191,17 +189,30 @@ function makeApp(logger: FastifyBaseLogger): FastifyInstance {
   })
 }
 
+/** What happens to every request before its handler, in one hook: each hook of its own would be felt by an evaluation. */
+function addChecks(app: FastifyInstance, keys: KeyRing): void {
+  app.decorateRequest('access', null)
+  app.addHook('onRequest', (request, reply, done) => {
+    try {
+      request.startedAt = performance.now()
+      addHeaders(request, reply)
+      checkKey(request, keys)
+      checkBodyType(request)
+      done()
+    } catch (error) {
+      done(error as Error)
+    }
+  })
+}
+
 /**
  * For answers that are data: nothing in them is ever to be shown as a page, framed or guessed at. Evaluations answer
  * nothing but a POST with a key in a header, which no page can be made of; there the headers would be a measurable part of the time.
  */
-function addHeaders(app: FastifyInstance): void {
-  app.addHook('onRequest', (request, reply, done) => {
-    if (request.method === 'POST' && request.url.startsWith('/ofrep/')) return done()
-    reply.header('x-content-type-options', 'nosniff')
-    reply.header('content-security-policy', "default-src 'none'; frame-ancestors 'none'")
-    done()
-  })
+function addHeaders(request: FastifyRequest, reply: FastifyReply): void {
+  if (request.method === 'POST' && request.url.startsWith('/ofrep/')) return
+  reply.header('x-content-type-options', 'nosniff')
+  reply.header('content-security-policy', "default-src 'none'; frame-ancestors 'none'")
 }
 
 async function listen(app: FastifyInstance, { host, port }: Config): Promise<string> {

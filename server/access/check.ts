@@ -1,5 +1,5 @@
 /** The key check that runs before every handler: who calls, and may they. The body is read only afterwards. */
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyRequest } from 'fastify'
 import { SluiceError } from '../../schemas/errors.ts'
 import { checkPolicy } from '../http/route.ts'
 import type { KeyRing } from '../services.ts'
@@ -23,19 +23,7 @@ export function keyOf(headers: Readonly<Record<string, string | string[] | undef
 }
 
 /** Fills `request.access` and applies the route's policy. Before a valid key nothing else of a request is looked at. */
-export function addKeyCheck(app: FastifyInstance, keys: KeyRing): void {
-  app.decorateRequest('access', null)
-  app.addHook('onRequest', (request, _reply, done) => {
-    try {
-      checkKey(request, keys)
-      done()
-    } catch (error) {
-      done(error as Error)
-    }
-  })
-}
-
-function checkKey(request: FastifyRequest, keys: KeyRing): void {
+export function checkKey(request: FastifyRequest, keys: KeyRing): void {
   const policy = request.routeOptions.config.policy
   // Without a policy there is no route: the answer is the same 404 for everyone. A stale key must not hide /healthz.
   if (policy === undefined || policy.allow === 'everyone') return

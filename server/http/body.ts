@@ -12,7 +12,6 @@ const JSON_TYPES: readonly string[] = [
   'application/json;charset=UTF-8',
 ]
 
-/** Call after the key check was added: a caller without access does not learn what bodies are taken. */
 export function addBodyParser(app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => {
@@ -23,22 +22,18 @@ export function addBodyParser(app: FastifyInstance): void {
       done(error as Error)
     }
   })
-  app.addHook('onRequest', (request, _reply, done) => {
-    const problem = typeProblem(request)
-    if (problem === null) done()
-    else done(problem)
-  })
 }
 
-function typeProblem({ headers }: FastifyRequest): SluiceError | null {
+/** Error: `UNSUPPORTED_MEDIA_TYPE`. To be asked after the key: a caller without access does not learn what bodies are taken. */
+export function checkBodyType({ headers }: FastifyRequest): void {
   const type = headers['content-type']
   const length = headers['content-length']
   const isEmpty = (length === undefined || length === '0') && headers['transfer-encoding'] === undefined
   if (type === undefined ? isEmpty : JSON_TYPES.includes(type)) {
     const encoding = headers['content-encoding']
-    if (encoding === undefined || encoding === 'identity') return null
-    return new SluiceError('UNSUPPORTED_MEDIA_TYPE', 'Compressed bodies are not taken. Send the body without Content-Encoding.')
+    if (encoding === undefined || encoding === 'identity') return
+    throw new SluiceError('UNSUPPORTED_MEDIA_TYPE', 'Compressed bodies are not taken. Send the body without Content-Encoding.')
   }
-  if (isEmpty) return null
-  return new SluiceError('UNSUPPORTED_MEDIA_TYPE', 'The body must be JSON. Send it with "Content-Type: application/json".')
+  if (isEmpty) return
+  throw new SluiceError('UNSUPPORTED_MEDIA_TYPE', 'The body must be JSON. Send it with "Content-Type: application/json".')
 }

@@ -7,7 +7,7 @@ import type { AccessKey, KeyKind } from '../../../schemas/accesskey.ts'
 import { SluiceError } from '../../../schemas/errors.ts'
 import type { Flag } from '../../../schemas/flag.ts'
 import type { Downstream } from '../../../schemas/stream.ts'
-import { addKeyCheck } from '../../../server/access/check.ts'
+import { checkKey } from '../../../server/access/check.ts'
 import { openKeyRing } from '../../../server/access/keyring.ts'
 import { makeToken } from '../../../server/access/token.ts'
 import { type Clock, systemClock } from '../../../server/clock.ts'
@@ -89,7 +89,8 @@ export async function startBare(t: Test, options: BareOptions = {}): Promise<Bar
   const config = { handshakesPerSecond: options.handshakesPerSecond ?? 1_000, closeTimeoutMs: 10_000 }
   const hub = openHub({ clock, logger, log, keys, usage, config })
   const services = { clock, logger, log, keys, usage, hub, config } as unknown as Services
-  addKeyCheck(app, keys)
+  app.decorateRequest('access', null)
+  app.addHook('onRequest', async request => checkKey(request, keys))
   app.setErrorHandler((error, _request, reply) => {
     if (error instanceof SluiceError) return reply.code(error.status).send(error.toJSON())
     return reply.code(500).send({ code: 'INTERNAL', message: String(error), details: [] })
