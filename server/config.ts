@@ -16,11 +16,19 @@ const configuredKey = z
   .regex(KEY_TEXT, 'must be letters, digits and signs of ASCII, as headers carry nothing else')
   .optional()
 
+/** Kubernetes sets `SLUICE_PORT=tcp://10.0.0.7:7400` in every container beside a service called "sluice". */
+const SERVICE_LINK = /^\w+:\/\//
+const SERVICE_LINK_ADVICE =
+  'It holds an address, as Kubernetes puts there for a service called "sluice": set enableServiceLinks: false for the pod, ' +
+  'call the service otherwise, or set the variable in the container'
+
 /** A setting that counts something: decimal digits only, so that nothing is read otherwise than it looks. */
-const whole = (least: number, most: number, usual: number) =>
+const whole = (least: number, most: number, usual: number, advice?: (text: string) => string) =>
   z
     .string()
-    .regex(/^\d{1,10}$/, `must be a whole number from ${least} to ${most}`)
+    .regex(/^\d{1,10}$/, {
+      error: ({ input }) => `must be a whole number from ${least} to ${most}${advice?.(String(input)) ?? ''}`,
+    })
     .transform(Number)
     .refine(value => value >= least && value <= most, `must be a whole number from ${least} to ${most}`)
     .default(usual)
@@ -29,7 +37,7 @@ const configSchema = z.object({
   /** The address to listen on; the loopback unless told otherwise. */
   host: z.string().min(1).default('127.0.0.1'),
   /** The port, 0 for any free one. */
-  port: whole(0, 65_535, 7_400),
+  port: whole(0, 65_535, 7_400, text => (SERVICE_LINK.test(text) ? `. ${SERVICE_LINK_ADVICE}` : '')),
   /** The folder of the database and of the files beside it. */
   data: z.string().min(1).default('sluice-data'),
   adminKey: configuredKey,
@@ -70,16 +78,6 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     const value = environment[variable]
     if (value !== undefined && value !== '') input[name] = value
   }
-  const known: readonly string[] = [...Object.values(VARIABLES), ...NOT_OURS]
-  for (const variable of Object.keys(environment)) {
-    if (variable.startsWith('SLUICE_') && !known.includes(variable)) {
-      details.push({
-        path: variable,
-        code: 'unknown_variable',
-        message: `is not a setting. Known are ${Object.values(VARIABLES).join(', ')}`,
-      })
-    }
-  }
   const result = configSchema.safeParse(input)
   if (!result.success) {
     for (const issue of result.error.issues) {
@@ -95,4 +93,15 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     throw new SluiceError('CONFIG_INVALID', `The configuration cannot be taken: ${lines}. Correct or remove it.`, { details })
   }
   return { ...result.data, data: resolve(result.data.data) }
+}
+
+/**
+ * The `SLUICE_…` variables that are no setting, sorted: a slip as a rule, so the start names them. They do not stop it, as Kubernetes
+ * sets `SLUICE_SERVICE_HOST`, `SLUICE_PORT_7400_TCP` and more beside a service called "sluice".
+ */
+export function unknownVariables(environment: Readonly<Record<string, string | undefined>>): string[] {
+  const known: readonly string[] = [...Object.values(VARIABLES), ...NOT_OURS]
+  return Object.keys(environment)
+    .filter(variable => variable.startsWith('SLUICE_') && !known.includes(variable))
+    .sort()
 }

@@ -4,7 +4,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import { SluiceError } from '../schemas/errors.ts'
 import { buildSluice, type Sluice } from './app.ts'
 import { systemClock } from './clock.ts'
-import { type Config, readConfig } from './config.ts'
+import { type Config, readConfig, unknownVariables, VARIABLES } from './config.ts'
 import { openLogger } from './logger.ts'
 import { FIRST_ENVIRONMENT, FIRST_PROJECT, type FirstKeys } from './setup.ts'
 
@@ -18,6 +18,13 @@ async function main(): Promise<void> {
     const config = readConfig(process.env)
     // Lines for programs go to standard error; standard output is for the person who started it.
     const logger = openLogger(config)
+    const unknown = unknownVariables(process.env)
+    if (unknown.length > 0) {
+      logger.warn(
+        { variables: unknown },
+        `no settings of this server, ignored: ${unknown.join(', ')}. Known are ${Object.values(VARIABLES).join(', ')}`,
+      )
+    }
     const sluice = await buildSluice({ config, clock: systemClock, logger })
     try {
       const url = await sluice.listen()

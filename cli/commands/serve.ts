@@ -18,7 +18,7 @@ const SETTINGS = [
   ['--close-timeout-ms <ms>', 'SLUICE_CLOSE_TIMEOUT_MS', 'how long a graceful close may take (default: 10000)'],
 ] as const
 
-/** Variables of the CLI; the server refuses variables that are not its settings. */
+/** Variables of the CLI, and no business of the server: least of all the key. */
 const CLI_VARIABLES = ['SLUICE_URL', 'SLUICE_KEY', 'SLUICE_PROJECT', 'SLUICE_ENVIRONMENT']
 
 const HELP = `

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import t from 'tap'
 import { SluiceError } from '../../schemas/errors.ts'
-import { readConfig, VARIABLES } from '../../server/config.ts'
+import { readConfig, unknownVariables, VARIABLES } from '../../server/config.ts'
 
 t.test('without variables it listens on the loopback', async t => {
   t.match(readConfig({}), { host: '127.0.0.1', port: 7400, data: resolve('sluice-data'), logLevel: 'info' })
@@ -49,7 +49,6 @@ t.test('what cannot be used is named, but not repeated', async t => {
     [{ SLUICE_ADMIN_KEY: `${secret}é${secret}` }, 'SLUICE_ADMIN_KEY'],
     [{ SLUICE_ADMIN_KEY: `${secret}\n${secret}` }, 'SLUICE_ADMIN_KEY'],
     [{ SLUICE_LOG_LEVEL: 'loud' }, 'SLUICE_LOG_LEVEL'],
-    [{ SLUICE_PROT: '7400' }, 'SLUICE_PROT'],
     [{ SLUICE_ADMIN_KEY: secret + secret, SLUICE_SERVER_KEY: secret + secret }, 'SLUICE_SERVER_KEY'],
   ]
   for (const [variables, named] of cases) {
@@ -61,4 +60,32 @@ t.test('what cannot be used is named, but not repeated', async t => {
       t.notMatch(JSON.stringify(error), secret)
     }
   }
+})
+
+/** What Kubernetes sets in every container beside a service called "sluice". */
+const SERVICE_LINKS = {
+  SLUICE_SERVICE_HOST: '10.0.0.7',
+  SLUICE_SERVICE_PORT: '7400',
+  SLUICE_PORT_7400_TCP: 'tcp://10.0.0.7:7400',
+  SLUICE_PORT_7400_TCP_ADDR: '10.0.0.7',
+}
+
+t.test('a variable that is no setting is named, and does not stop the start', async t => {
+  const variables = { SLUICE_PROT: '7500', SLUICE_DATA: '/tmp/x', SLUICE_URL: 'x', SLUICE_KEY: 'y', ...SERVICE_LINKS }
+  t.match(readConfig(variables), { port: 7400, data: '/tmp/x' })
+  t.same(unknownVariables(variables), [
+    'SLUICE_PORT_7400_TCP',
+    'SLUICE_PORT_7400_TCP_ADDR',
+    'SLUICE_PROT',
+    'SLUICE_SERVICE_HOST',
+    'SLUICE_SERVICE_PORT',
+  ])
+})
+
+t.test('the port that Kubernetes sets for a service of this name is known for what it is', async t => {
+  t.throws(() => readConfig({ ...SERVICE_LINKS, SLUICE_PORT: 'tcp://10.0.0.7:7400' }), {
+    code: 'CONFIG_INVALID',
+    message: /SLUICE_PORT: must be a whole number from 0 to 65535\. .*Kubernetes.*enableServiceLinks: false/,
+  })
+  t.throws(() => readConfig({ SLUICE_PORT: 'http' }), { message: /^(?!.*Kubernetes)/ }, 'which is not said of any other slip')
 })

@@ -57,6 +57,14 @@ t.test('configured keys are never printed, and a changed one replaces the former
   t.notMatch(second.stdout() + second.stderr(), /next admin key/)
 })
 
+t.test('a variable that is no setting is named on standard error, and the server starts', async t => {
+  const environment = { SLUICE_PROT: 'not to be shown', SLUICE_SERVICE_HOST: '10.0.0.7' }
+  const server = await startProcess({ data: join(t.testdir(), 'data'), environment, ...killed(t) })
+  t.equal(await server.stop(), 0)
+  t.match(server.stderr(), /ignored: SLUICE_PROT, SLUICE_SERVICE_HOST\. Known are SLUICE_HOST, SLUICE_PORT/)
+  t.notMatch(server.stderr(), /not to be shown/)
+})
+
 t.test('asked to stop, it answers what has begun, refuses readiness, and ends', async t => {
   const server = await startProcess({ data: join(t.testdir(), 'data'), ...killed(t), environment: { SLUICE_LOG_LEVEL: 'info' } })
   const agent = new Agent({ keepAlive: true })
@@ -107,8 +115,8 @@ t.test('what cannot start says why in one line', async t => {
   const cases: [name: string, options: ProcessOptions, expected: RegExp][] = [
     [
       'settings that cannot be used',
-      { data, adminKey: 'short-secret', environment: { SLUICE_PORT: 'http', SLUICE_PROT: '1' } },
-      /^sluice: CONFIG_INVALID: .*SLUICE_PROT: .*SLUICE_PORT: .*SLUICE_ADMIN_KEY: .*24/,
+      { data, adminKey: 'short-secret', environment: { SLUICE_PORT: 'http' } },
+      /^sluice: CONFIG_INVALID: .*SLUICE_PORT: .*SLUICE_ADMIN_KEY: .*24/,
     ],
     ['the data of another', { data }, /^sluice: DATA_LOCKED: /],
     ['the port of another', { data: join(data, '../other'), port: running.port }, new RegExp(`^sluice: PORT_IN_USE: .*${running.port}`)],
