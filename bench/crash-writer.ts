@@ -10,7 +10,7 @@ import { openLog } from '../server/log/log.ts'
 import type { Commit, PlannedEdit, Write } from '../server/log/types.ts'
 import { systemClock } from '../server/clock.ts'
 import { failingStorage, removed, segment, write } from '../test/server/log/open.ts'
-import { randomFrom } from './random.ts'
+import { randomFrom } from '../test/random.ts'
 
 /** Written together in one transaction, always with the same content: seen apart, a half state was served. */
 export const PAIR = ['shop/left', 'shop/right'] as const

@@ -16,7 +16,7 @@ import { openLog } from '../server/log/log.ts'
 import type { ChangeLog } from '../server/log/types.ts'
 import { recordingLogger } from '../test/server/log/open.ts'
 import { PAIR, PAIR_KEY } from './crash-writer.ts'
-import { randomFrom } from './random.ts'
+import { randomFrom } from '../test/random.ts'
 
 /** The process is killed when it has said this many acknowledgements, at most. */
 const ACKNOWLEDGED_MAX = 120

@@ -18,6 +18,7 @@ import {
   wakeAt,
 } from '../../sdk/connection.ts'
 import type { Delta, Documents, Downstream, Whole } from '../../sdk/messages.ts'
+import { randomFrom } from '../random.ts'
 
 const POLL_MS = 30_000
 const DAY_MS = 86_400_000
@@ -36,7 +37,7 @@ export interface Outcome {
 
 /** Runs one seed. Throws with what went wrong. */
 export function simulate(seed: number, steps: number): Outcome {
-  const random = seeded(seed)
+  const random = randomFrom(seed)
   const chance = (probability: number): boolean => random() < probability
   const between = (low: number, high: number): number => low + random() * (high - low)
 
@@ -386,15 +387,4 @@ function merged(content: Content, documents: Documents & Partial<Delta>): Conten
 
 function text(content: Content): string {
   return JSON.stringify([...content].sort())
-}
-
-/** mulberry32 */
-function seeded(seed: number): () => number {
-  let a = seed >>> 0
-  return () => {
-    a = (a + 0x6d2b79f5) | 0
-    let x = Math.imul(a ^ (a >>> 15), 1 | a)
-    x = (x + Math.imul(x ^ (x >>> 7), 61 | x)) ^ x
-    return ((x ^ (x >>> 14)) >>> 0) / 4_294_967_296
-  }
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { SluiceError } from '../../../schemas/errors.ts'
 import type { Change } from '../../../schemas/change.ts'
 import type { ChangeLog } from '../../../server/log/types.ts'
-import { randomFrom } from '../../../bench/random.ts'
+import { randomFrom } from '../../random.ts'
 import { names, opened, removed, segment, write } from './open.ts'
 
 const LOGS = ['shop/production', 'shop/staging', 'sluice/server']

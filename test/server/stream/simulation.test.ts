@@ -8,22 +8,12 @@ import type { Flag } from '../../../schemas/flag.ts'
 import { changeMessage, changesMessage, type Step, stepOf } from '../../../server/stream/messages.ts'
 import { append, emptyRecent, fill, type Recent, stepsFrom } from '../../../server/stream/recent.ts'
 import { openSession, type Readings, type Session, type SessionEvent, step } from '../../../server/stream/session.ts'
+import { randomFrom } from '../../random.ts'
 
 const SCHEDULES = 1_500
 const STEPS = 250
 const CLIENTS = 4
 const KEYS = 6
-
-/** Mulberry32: the same seed, the same schedule. */
-function chance(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
-}
 
 interface Message {
   readonly type: string
@@ -76,7 +66,7 @@ class World {
   counted: Record<string, number> = {}
 
   constructor(seed: number) {
-    this.random = chance(seed)
+    this.random = randomFrom(seed)
     this.recent = emptyRecent(this.epoch, 0)
     this.clients.forEach((_, i) => this.connect(i))
   }

@@ -19,6 +19,7 @@ import {
 } from '../../../server/stream/messages.ts'
 import { append, emptyRecent, fill, type Recent, stepsFrom } from '../../../server/stream/recent.ts'
 import { openSession, type Session, type SessionEvent, step } from '../../../server/stream/session.ts'
+import { randomFrom } from '../../random.ts'
 
 const SEEDS = 150
 const CLIENTS = 3
@@ -45,7 +46,7 @@ interface Outcome {
 }
 
 function run(seed: number): Outcome {
-  const random = chance(seed)
+  const random = randomFrom(seed)
   const counted: Record<string, number> = {}
   let problem: string | null = null
   const fail = (what: string): void => void (problem ??= `seed ${seed} at ${Math.round(now)} ms: ${what}`)
@@ -268,17 +269,6 @@ function run(seed: number): Outcome {
     if (name === undefined || wires.get(name)?.session.confirmed !== changes.length) fail(`client ${i} has not confirmed`)
   }
   return { problem, counted }
-}
-
-/** Mulberry32. */
-function chance(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
 }
 
 t.test('SDK and server end with the same state, confirmed, whatever the network and the server did', async t => {

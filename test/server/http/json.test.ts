@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { SluiceError } from '../../schemas/errors.ts'
-import { parseJson } from '../../server/http/json.ts'
+import { SluiceError } from '../../../schemas/errors.ts'
+import { parseJson } from '../../../server/http/json.ts'
 
 const read = (text: string | Buffer): unknown => parseJson(Buffer.from(text as string))
 const refusal = (text: string | Buffer): { code: string; path: string | undefined; detail: string | undefined } => {

@@ -4,8 +4,8 @@ import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { Agent, request } from 'node:http'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { ADMIN_KEY, SERVER_KEY } from '../server/start.ts'
-import { type ProcessOptions, runProcess, startProcess } from '../server/process.ts'
+import { ADMIN_KEY, SERVER_KEY } from '../start.ts'
+import { type ProcessOptions, runProcess, startProcess } from '../process.ts'
 
 /** Kills what a test has started, whatever happens to the test. */
 const killed = (t: Test): Pick<ProcessOptions, 'onSpawn'> => ({

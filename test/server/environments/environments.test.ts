@@ -1,5 +1,5 @@
 import t from 'tap'
-import { startServer } from '../server/start.ts'
+import { startServer } from '../start.ts'
 
 const P = '/api/v1/projects/default'
 

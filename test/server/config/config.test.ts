@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import t from 'tap'
-import { SluiceError } from '../../schemas/errors.ts'
-import { readConfig, unknownVariables, VARIABLES } from '../../server/config.ts'
+import { SluiceError } from '../../../schemas/errors.ts'
+import { readConfig, unknownVariables, VARIABLES } from '../../../server/config.ts'
 
 t.test('without variables it listens on the loopback', async t => {
   t.match(readConfig({}), { host: '127.0.0.1', port: 7400, data: resolve('sluice-data'), logLevel: 'info' })

@@ -2,10 +2,10 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import t from 'tap'
-import { anyKey, everyone } from '../../server/access/policy.ts'
-import { route } from '../../server/http/route.ts'
+import { anyKey, everyone } from '../../../server/access/policy.ts'
+import { route } from '../../../server/http/route.ts'
 import { everyRoute } from '../access/everyroute.ts'
-import { startServer, type TestServer } from '../server/start.ts'
+import { startServer, type TestServer } from '../start.ts'
 
 t.test('every route refuses a body that it does not know', async t => {
   const server = await startServer(t)

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { manualClock } from '../clock.ts'
-import { startServer } from '../server/start.ts'
+import { manualClock } from '../../clock.ts'
+import { startServer } from '../start.ts'
 
 t.test('a key is shown once, kept as a hash, and lets its holder in', async t => {
   const server = await startServer(t)

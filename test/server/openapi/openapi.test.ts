@@ -2,11 +2,11 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { apiDocuments } from '../../server/openapi/write.ts'
-import { VERSION } from '../../server/version.ts'
-import { type Loose, startServer } from '../server/start.ts'
+import { apiDocuments } from '../../../server/openapi/write.ts'
+import { VERSION } from '../../../server/version.ts'
+import { type Loose, startServer } from '../start.ts'
 
-const root = fileURLToPath(new URL('../../..', import.meta.url))
+const root = fileURLToPath(new URL('../../../..', import.meta.url))
 
 t.test('the OpenAPI document is sound', async t => {
   const server = await startServer(t)

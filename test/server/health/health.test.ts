@@ -1,5 +1,5 @@
 import t from 'tap'
-import { startServer } from '../server/start.ts'
+import { startServer } from '../start.ts'
 
 t.test('a server that runs is alive and ready, and asks for no key', async t => {
   const server = await startServer(t)

@@ -1,6 +1,6 @@
 /** Every route that the server has, with a path that can be asked. */
-import type { Registered } from '../../server/access/guard.ts'
-import type { RouteDescription } from '../../server/http/route.ts'
+import type { Registered } from '../../../server/access/guard.ts'
+import type { RouteDescription } from '../../../server/http/route.ts'
 
 export interface Asked {
   readonly name: string

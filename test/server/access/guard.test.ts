@@ -1,6 +1,6 @@
 import t from 'tap'
-import { anyKey } from '../../server/access/policy.ts'
-import { startServer } from '../server/start.ts'
+import { anyKey } from '../../../server/access/policy.ts'
+import { startServer } from '../start.ts'
 
 t.test('a route without a policy stops the start', async t => {
   await t.rejects(

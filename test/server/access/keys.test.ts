@@ -1,8 +1,8 @@
 /** Every route with every key that must not pass. */
 import t from 'tap'
-import { ROLES } from '../../schemas/accesskey.ts'
-import { manualClock } from '../clock.ts'
-import { startServer, type TestServer } from '../server/start.ts'
+import { ROLES } from '../../../schemas/accesskey.ts'
+import { manualClock } from '../../clock.ts'
+import { startServer, type TestServer } from '../start.ts'
 import { type Asked, everyRoute } from './everyroute.ts'
 
 type Attempt = [name: string, key: string | null, status: number, code: string]
