@@ -1,13 +1,13 @@
 /** Prepares clauses and the lists of targets and segments. */
 import type { Clause } from '../../schemas/clause.ts'
 import { type Attribute, attributeOf, TARGETING_KEY } from './attribute.ts'
-import { type Fields, fieldsOf, listOf, Malformed, textOf } from './document.ts'
+import { type Fields, fieldsOf, listOf, Malformed, preparedList, textOf } from './document.ts'
 import { isOperator, knowsIgnoreCase, operandsOf } from './operators.ts'
 import type { Link, PreparedClause, PreparedList, PreparedSegment } from './prepared.ts'
 
 /** What preparing one flag or segment gathers on the way. */
 export interface Gathered {
-  /** One per name, so that all clauses of a document share what was read. */
+  /** One per name in the whole ruleset. */
   readonly attributes: Map<string, Attribute>
   readonly unknownOperators: Set<string>
   /** Keys of the segments that are named. */
@@ -15,8 +15,8 @@ export interface Gathered {
   segmentLink(key: string): Link<PreparedSegment>
 }
 
-export function prepareClauses(value: unknown, path: string, gathered: Gathered): PreparedClause[] {
-  return listOf(value, path).map((item, i) => prepareClause(item, `${path}[${i}]`, gathered))
+export function prepareClauses(value: unknown, path: string, gathered: Gathered): readonly PreparedClause[] {
+  return preparedList(value, path, (item, i) => prepareClause(item, `${path}[${i}]`, gathered))
 }
 
 function prepareClause(value: unknown, path: string, gathered: Gathered): PreparedClause {
@@ -27,17 +27,26 @@ function prepareClause(value: unknown, path: string, gathered: Gathered): Prepar
   if (!isOperator(op)) {
     // A newer server may know it. The clause does not match, negated or not, and is reported upstream.
     gathered.unknownOperators.add(op)
-    return { source, attribute: null, test: never, only: undefined, exists: null, segments: null, negate: false }
+    return { source, attribute: null, test: never, one: undefined, other: undefined, exists: null, segments: null, negate: false }
   }
   const values = listOf(fields.values, `${path}.values`)
   const { test, problems } = operandsOf(op, values, fields.ignoreCase === true && knowsIgnoreCase(op))
   const problem = problems[0]
   if (problem !== undefined) throw new Malformed(`${path}.${problem.path}`, problem.message)
   if (op === 'segment')
-    return { source, attribute: null, test, only: undefined, exists: null, segments: links(values as readonly string[], gathered), negate }
+    return {
+      source,
+      attribute: null,
+      test,
+      one: undefined,
+      other: undefined,
+      exists: null,
+      segments: links(values as readonly string[], gathered),
+      negate,
+    }
   const attribute = requiredAttribute(fields, path, gathered)
-  const only = isPlainList(source) && values.length === 1 ? values[0] : undefined
-  return { source, attribute, test, only, exists: op === 'exists' ? values[0] === true : null, segments: null, negate }
+  const [one, other] = isPlainList(source) && values.length <= 2 ? values : []
+  return { source, attribute, test, one, other, exists: op === 'exists' ? values[0] === true : null, segments: null, negate }
 }
 
 /** Whether a clause is a list of values to be equal to one of. */

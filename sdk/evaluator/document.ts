@@ -27,6 +27,14 @@ export function listOf(value: unknown, path: string): readonly unknown[] {
   return value
 }
 
+/** Lists without items are one and the same: most lists are empty, and each of its own would be one more visit to memory. */
+const EMPTY: never[] = []
+
+export function preparedList<T>(value: unknown, path: string, prepareItem: (item: unknown, i: number) => T): readonly T[] {
+  const items = listOf(value, path)
+  return items.length === 0 ? EMPTY : items.map(prepareItem)
+}
+
 export function textOf(value: unknown, path: string): string {
   if (typeof value !== 'string') throw new Malformed(path, `is ${kindOf(value)}, expected a text`)
   return value

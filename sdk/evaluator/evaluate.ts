@@ -15,6 +15,7 @@ import type {
   PreparedRule,
   PreparedServe,
   PreparedTarget,
+  RuleIndex,
 } from './prepared.ts'
 
 export { type Evaluation, typeOfValue } from './evaluation.ts'
@@ -53,7 +54,7 @@ const NO_CONTEXT: Context = Object.freeze({})
 export function evaluate(prepared: Prepared, flag: string, context: Context): Evaluation {
   const found = prepared.flags.get(flag)
   if (found === undefined) return FLAG_NOT_FOUND
-  return found.settled ?? decideSafely(found, context, null)
+  return decideSafely(found, context, null)
 }
 
 /**
@@ -63,11 +64,12 @@ export function evaluate(prepared: Prepared, flag: string, context: Context): Ev
 export function evaluateAs(prepared: Prepared, flag: string, context: Context, type: ValueType | null): Evaluation {
   const found = prepared.flags.get(flag)
   if (found === undefined) return FLAG_NOT_FOUND
-  const result = found.settled ?? decideSafely(found, context, null)
+  const result = decideSafely(found, context, null)
   return type === null || result.type === type || result.error !== undefined ? result : mismatch(found)
 }
 
 export function decideSafely(flag: PreparedFlag, context: Context, trace: Trace | null): Evaluation {
+  if (trace === null && flag.settled !== null) return flag.settled
   try {
     return decide(flag, isObject(context) ? context : NO_CONTEXT, nextTurn(), trace)
   } catch {
@@ -78,7 +80,9 @@ export function decideSafely(flag: PreparedFlag, context: Context, trace: Trace 
 
 /** The whole algorithm, in the order of `docs/evaluation.md`. */
 function decide(flag: PreparedFlag, context: Context, turn: number, trace: Trace | null): Evaluation {
-  for (const kill of flag.kills) {
+  const { kills, prerequisites, targets } = flag
+  for (let i = 0; i < kills.length; i++) {
+    const kill = kills[i]!
     const failing = firstFailing(kill.clauses, context, turn)
     if (trace !== null) trace.kill(kill, failing)
     if (failing === NONE) return kill.result
@@ -90,17 +94,21 @@ function decide(flag: PreparedFlag, context: Context, turn: number, trace: Trace
   if (flag.malformed !== null) return flag.malformed
   if (flag.blocked !== null) return flag.blocked
 
-  for (const prerequisite of flag.prerequisites) {
+  for (let i = 0; i < prerequisites.length; i++) {
+    const prerequisite = prerequisites[i]!
     if (!isMet(prerequisite, context, turn, trace)) return prerequisite.failed
   }
 
-  for (const target of flag.targets) {
+  for (let i = 0; i < targets.length; i++) {
+    const target = targets[i]!
     const isTarget = isListed(target.list, context, turn)
     if (trace !== null) trace.target(target, isTarget)
     if (isTarget) return target.result
   }
 
-  for (const rule of trace === null ? likelyRules(flag, context, turn) : flag.rules) {
+  const rules = trace === null && flag.index !== null ? (likelyRules(flag.index, context, turn) ?? flag.rules) : flag.rules
+  for (let i = 0; i < rules.length; i++) {
+    const rule = rules[i]!
     const failing = firstFailing(rule.clauses, context, turn)
     if (trace !== null) trace.rule(rule, failing)
     if (failing === NONE) return serve(rule.serve, context, turn, trace)
@@ -111,11 +119,10 @@ function decide(flag: PreparedFlag, context: Context, turn: number, trace: Trace
 }
 
 /** Those rules whose first clause can match, in their order: `explain` tells of all, with the same outcome. */
-function likelyRules({ rules, index }: PreparedFlag, context: Context, turn: number): readonly PreparedRule[] {
-  if (index === null) return rules
+function likelyRules(index: RuleIndex, context: Context, turn: number): readonly PreparedRule[] | null {
   const value = read(index.attribute, context, turn)
   // Any element of an array may match.
-  return typeof value === 'object' ? rules : (index.rules.get(value) ?? NO_RULES)
+  return typeof value === 'object' ? null : (index.rules.get(value) ?? NO_RULES)
 }
 
 /** Only a decision meets a prerequisite: a parent that is killed, off, cut itself or in error never does. */
@@ -123,7 +130,7 @@ function isMet(prerequisite: PreparedPrerequisite, context: Context, turn: numbe
   if (trace !== null) trace.prerequisite(prerequisite)
   const parent = prerequisite.parent.now
   const result = parent === null ? null : decideParent(parent, context, turn, trace)
-  const met = result !== null && (result === prerequisite.met || meets(result, prerequisite))
+  const met = result !== null && (result === prerequisite.met || (result !== prerequisite.unmet && meets(result, prerequisite)))
   if (trace !== null) trace.decided(prerequisite, result, met)
   return met
 }
@@ -140,9 +147,10 @@ function decideParent(parent: PreparedFlag, context: Context, turn: number, trac
 }
 
 function meets(result: Evaluation, prerequisite: PreparedPrerequisite): boolean {
-  if (result.variation === null || !isDecision(result) || !prerequisite.variations.includes(result.variation)) return false
-  prerequisite.met = result
-  return true
+  const met = result.variation !== null && isDecision(result) && prerequisite.variations.includes(result.variation)
+  if (met) prerequisite.met = result
+  else prerequisite.unmet = result
+  return met
 }
 
 function isDecision({ reason }: Evaluation): boolean {

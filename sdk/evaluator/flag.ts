@@ -3,7 +3,7 @@ import type { Json } from '../../schemas/json.ts'
 import { SEED_MAX, WEIGHT_TOTAL } from '../../schemas/limits.ts'
 import type { EvaluationError, Reason, ValueType } from '../../schemas/reason.ts'
 import { type Gathered, isPlainList, prepareAttribute, prepareClauses, prepareList } from './clause.ts'
-import { type Fields, fieldsOf, frozenCopy, integerOf, listOf, Malformed, textOf } from './document.ts'
+import { type Fields, fieldsOf, frozenCopy, integerOf, listOf, Malformed, preparedList, textOf } from './document.ts'
 import { type Evaluation, typeOfValue } from './evaluation.ts'
 import type {
   Linking,
@@ -37,7 +37,7 @@ type Body = Pick<PreparedFlag, 'prerequisites' | 'targets' | 'rules' | 'index' |
  */
 export function prepareFlag(key: string, document: unknown, linking: Linking): PreparedFlag {
   const gathered: Gathered = {
-    attributes: new Map(),
+    attributes: linking.attributes,
     unknownOperators: new Set(),
     segments: new Set(),
     segmentLink: key => linking.segmentLink(key),
@@ -180,8 +180,8 @@ function result(head: Head, variation: string, reason: Reason, extra: Extra, pat
   return Object.freeze({ value, variation, reason, type: head.type, flagVersion: head.version, ...extra })
 }
 
-function prepareKills(value: unknown, head: Head, gathered: Gathered): PreparedKill[] {
-  return listOf(value, 'kills').map((item, i) => {
+function prepareKills(value: unknown, head: Head, gathered: Gathered): readonly PreparedKill[] {
+  return preparedList(value, 'kills', (item, i) => {
     const path = `kills[${i}]`
     const fields = fieldsOf(item, path)
     const id = textOf(fields.id, `${path}.id`)
@@ -195,11 +195,11 @@ function prepareKills(value: unknown, head: Head, gathered: Gathered): PreparedK
 }
 
 function bodyOf(fields: Fields, head: Head, gathered: Gathered, linking: Linking, hasNoKills: boolean): Body {
-  const prerequisites = listOf(fields.prerequisites, 'prerequisites').map((item, i) =>
+  const prerequisites = preparedList(fields.prerequisites, 'prerequisites', (item, i) =>
     preparePrerequisite(item, `prerequisites[${i}]`, head, linking),
   )
-  const targets = listOf(fields.targets, 'targets').map((item, i) => prepareTarget(item, `targets[${i}]`, head, gathered))
-  const rules = listOf(fields.rules, 'rules').map((item, i) => prepareRule(item, `rules[${i}]`, head, fields, gathered))
+  const targets = preparedList(fields.targets, 'targets', (item, i) => prepareTarget(item, `targets[${i}]`, head, gathered))
+  const rules = preparedList(fields.rules, 'rules', (item, i) => prepareRule(item, `rules[${i}]`, head, fields, gathered))
   const isStatic = hasNoKills && prerequisites.length === 0 && targets.length === 0 && rules.length === 0
   const fallthrough = prepareServe(fields.fallthrough, 'fallthrough', head, fields, gathered, 'FALLTHROUGH', {}, isStatic)
   return { prerequisites, targets, rules, index: indexOf(rules), fallthrough }
@@ -213,6 +213,7 @@ function preparePrerequisite(value: unknown, path: string, head: Head, linking: 
     parent: linking.flagLink(flag),
     variations,
     met: null,
+    unmet: null,
     failed: result(head, head.offVariation, 'PREREQUISITE_FAILED', { prerequisite: flag }, 'offVariation'),
   }
 }

@@ -30,8 +30,8 @@ function clauseMatches(clause: PreparedClause, context: Context, turn: number): 
   if (exists !== null) return (value !== undefined) === exists
   // A missing attribute never matches, negated or not.
   if (value === undefined) return false
-  // Most clauses of all compare with one value: without a call that costs more than the comparison.
-  if (clause.only !== undefined && typeof value !== 'object') return (value === clause.only) !== clause.negate
+  // Most clauses of all compare with one or two values: without a call that costs more than the comparison.
+  if (clause.one !== undefined && typeof value !== 'object') return (value === clause.one || value === clause.other) !== clause.negate
   return (typeof value === 'object' && Array.isArray(value) ? anyElement(clause, value) : clause.test(value)) !== clause.negate
 }
 

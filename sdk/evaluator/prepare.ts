@@ -33,7 +33,7 @@ const NOTHING: readonly never[] = []
 
 /** Never throws. An item without a key is left out; of two with the same key the later one counts. */
 export function prepare(documents: Documents, revision: number): Prepared {
-  const parts: Parts = { flags: new Map(), segments: new Map(), links: { flags: new Map(), segments: new Map() } }
+  const parts: Parts = { flags: new Map(), segments: new Map(), links: { flags: new Map(), segments: new Map(), attributes: new Map() } }
   change(parts, { flags: documents.flags, segments: documents.segments, removedFlags: NOTHING, removedSegments: NOTHING })
   return { revision, ...parts }
 }
@@ -62,6 +62,7 @@ function change(parts: Parts, delta: Delta): void {
   const linking: Linking = {
     flagLink: key => linkOf(parts.links.flags, parts.flags, key),
     segmentLink: key => linkOf(parts.links.segments, parts.segments, key),
+    attributes: parts.links.attributes,
   }
   let segmentsMayCycle = false
   let flagsMayCycle = false

@@ -23,12 +23,15 @@ export interface Link<T> {
 export interface Links {
   readonly flags: Map<string, Link<PreparedFlag>>
   readonly segments: Map<string, Link<PreparedSegment>>
+  /** One per name: flags share what is read of a context, and the few there are stay in the processor's cache. */
+  readonly attributes: Map<string, Attribute>
 }
 
 /** How to reach what a flag or segment refers to. */
 export interface Linking {
   flagLink(key: string): Link<PreparedFlag>
   segmentLink(key: string): Link<PreparedSegment>
+  readonly attributes: Map<string, Attribute>
 }
 
 export interface PreparedFlag {
@@ -77,6 +80,8 @@ export interface PreparedPrerequisite {
   readonly variations: readonly string[]
   /** The last result that met it. Results are shared, so the next one is mostly the very same. */
   met: Evaluation | null
+  /** The last that did not. */
+  unmet: Evaluation | null
   readonly failed: Evaluation
 }
 
@@ -123,8 +128,9 @@ export interface PreparedClause {
   /** Null for `segment`, and for an operator that is not known. */
   readonly attribute: Attribute | null
   readonly test: Test
-  /** For `in` with one value and regard to case: that value. */
-  readonly only: unknown
+  /** For `in` with one or two values and regard to case: those values. */
+  readonly one: unknown
+  readonly other: unknown
   /** For `exists`: whether the attribute must be there. */
   readonly exists: boolean | null
   /** For `segment`. */

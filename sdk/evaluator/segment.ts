@@ -5,9 +5,9 @@ import { VERDICTS } from './match.ts'
 import type { Linking, PreparedList, PreparedSegment, PreparedSegmentRule } from './prepared.ts'
 
 /** One that cannot be understood contains nobody. */
-export function prepareSegment(key: string, document: unknown, linking: Pick<Linking, 'segmentLink'>): PreparedSegment {
+export function prepareSegment(key: string, document: unknown, linking: Pick<Linking, 'segmentLink' | 'attributes'>): PreparedSegment {
   const gathered: Gathered = {
-    attributes: new Map(),
+    attributes: linking.attributes,
     unknownOperators: new Set(),
     segments: new Set(),
     segmentLink: key => linking.segmentLink(key),
