@@ -144,11 +144,12 @@ Examples:
   $ sluice flag create api-requests --kind rate-limit --variation 'free={"rate":10,"per":"second"}' --off-variation free
   $ sluice flag create -f new-cart.yaml
 
-A flag starts off in every environment. A boolean flag needs no variations: they are on (true) and off (false).`
+A flag starts off in every environment, but a kill-switch starts on: it serves until it is killed. A boolean flag needs no
+variations: they are on (true) and off (false).`
 
 function addCreate(parent: Command): void {
   withDefinition(parent.command('create'))
-    .description('Create a flag in every environment of the project, off.')
+    .description('Create a flag in every environment of the project: off, but a kill-switch on.')
     .argument('[flag]', 'its key; may stand in the file')
     .option('--off-variation <key>', 'what it serves when off (default: off, when there is one)')
     .option('--fallthrough <key>', 'what it serves when on and nothing else matches (default: on, when there is one)')
@@ -176,12 +177,15 @@ function addCreate(parent: Command): void {
         const answer = await session
           .client()
           .call<WrittenEverywhere & { flag: Flag }>(`${session.projectPath}/flags`, { method: 'POST', body, query: session.write })
+        const { enabled } = answer.flag
         reportEverywhere(
           session,
           answer,
-          `${answer.dryRun === true ? 'WOULD CREATE' : 'CREATED'} ${body.key} in every environment of project ${session.settings.project}, off`,
+          `${answer.dryRun === true ? 'WOULD CREATE' : 'CREATED'} ${body.key} in every environment of project ${session.settings.project}, ${enabled ? `on: it serves ${serveText(answer.flag.fallthrough)}` : 'off'}`,
           ['flag', 'archive', body.key, '--everywhere'],
-          `turn it on with "sluice flag on ${body.key} -e development"`,
+          enabled
+            ? `switch it off when you must with "sluice kill ${body.key} -e development -m …"`
+            : `turn it on with "sluice flag on ${body.key} -e development"`,
         )
       },
     )

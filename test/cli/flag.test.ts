@@ -71,3 +71,11 @@ t.test('a flag is created, turned on, shown, cloned and archived', async t => {
   await done(['flag', 'archive', 'checkout-2', '--everywhere'])
   t.equal((await server.call('GET', `${HERE}/flags/checkout-2`)).status, 404)
 })
+
+t.test('a kill switch is said to be on as soon as it is created', async t => {
+  const { done } = await begin(t)
+  const created = await done(['flag', 'create', 'stop', '--kind', 'kill-switch'])
+  t.match(created.stdout, /CREATED stop in every environment of project default, on: it serves on$/m)
+  t.match(created.stdout, /next +switch it off when you must with "sluice kill stop /)
+  t.match((await done(['flag', 'show', 'stop', '-e', 'production'])).stdout, /serves +on to everyone/)
+})
