@@ -1,11 +1,12 @@
 /** Entries of the change log as people read them: one line each, or whole. */
 import type { Action, Change } from '../schemas/change.ts'
 import type { Rule, Target } from '../schemas/flag.ts'
+import type { Kill } from '../schemas/kill.ts'
 import type { Json } from '../schemas/json.ts'
 import { differences, isServe } from './differences.ts'
 import { momentText } from './moment.ts'
 import type { Output } from './output.ts'
-import { clauseText, countText, ruleText, serveText, valueText } from './words.ts'
+import { affectedText, clauseText, countText, ruleText, serveText, valueText } from './words.ts'
 
 const VERBS: Readonly<Record<Action, string>> = {
   'flag.create': 'created flag',
@@ -34,14 +35,14 @@ const VERBS: Readonly<Record<Action, string>> = {
 /** Documents named in a line before they are only counted. */
 const KEYS_SHOWN = 6
 
-/** `r12  2026-11-21 03:12:05Z  dana  killed checkout  "double charges"`. */
+/** `r12  2026-11-21 03:12:05Z  dana  killed checkout for contexts where /device/os is "android"  "double charges"`. */
 export function changeLine(change: Change, output: Output): string {
   const { colors } = output
   const verb = (VERBS as Readonly<Record<string, string>>)[change.action] ?? change.action
   const action = change.action === 'flag.kill' ? colors.red(verb) : change.action === 'flag.lift' ? colors.green(verb) : verb
   const reverted = change.reverts === null ? '' : ` r${change.reverts} of`
   const why = change.comment === null || change.comment === '' ? '' : `  ${JSON.stringify(change.comment)}`
-  return `${colors.bold(`r${change.revision}`)}  ${momentText(change.at)}  ${change.actor.name}  ${action}${reverted} ${touchedText(change)}${why}`
+  return `${colors.bold(`r${change.revision}`)}  ${momentText(change.at)}  ${change.actor.name}  ${action}${reverted} ${touchedText(change)}${coveredText(change)}${why}`
 }
 
 /** The keys of what a change touched. */
@@ -50,6 +51,29 @@ export function touchedText(change: Pick<Change, 'edits'>): string {
   if (keys.length === 0) return 'nothing'
   if (keys.length <= KEYS_SHOWN) return keys.join(', ')
   return `${keys.slice(0, KEYS_SHOWN).join(', ')} and ${countText(keys.length - KEYS_SHOWN, 'more document').replace('more documents', 'more')}`
+}
+
+/** Whom the kills cover that a change laid on or took away; nothing where that is everyone. */
+function coveredText(change: Change): string {
+  if (!KILL_ACTIONS.has(change.action)) return ''
+  const covered = new Set<string>()
+  for (const { before, after } of change.edits) {
+    const [earlier, later] = [killsOf(before), killsOf(after)]
+    const moved = [...later.filter(kill => !hasKill(earlier, kill)), ...earlier.filter(kill => !hasKill(later, kill))]
+    for (const kill of moved) covered.add(affectedText(kill.clauses))
+  }
+  return covered.size === 0 || (covered.size === 1 && covered.has(affectedText([]))) ? '' : ` for ${[...covered].join('; ')}`
+}
+
+const KILL_ACTIONS: ReadonlySet<string> = new Set(['flag.kill', 'flag.lift', 'flag.expire'])
+
+function killsOf(document: unknown): readonly Kill[] {
+  if (typeof document !== 'object' || document === null || !('kills' in document) || !Array.isArray(document.kills)) return []
+  return document.kills.filter(isKill)
+}
+
+function hasKill(kills: readonly Kill[], kill: Kill): boolean {
+  return kills.some(each => each.id === kill.id)
 }
 
 /** Differences shown per document; an import of a thousand flags is not read line by line. */
@@ -89,8 +113,26 @@ export function differenceLines(list: readonly { path: string; before?: unknown;
 function placeText(value: unknown): string {
   if (isServe(value)) return serveText(value)
   if (isRule(value)) return ruleText(value)
+  if (isKill(value)) return killText(value)
   if (isTarget(value)) return clauseText({ op: 'in', values: value.values }).trim()
   return valueText(value as Json)
+}
+
+/** `off to everyone until 2026-11-21 05:00:00Z, "double charges"`. */
+function killText(kill: Kill): string {
+  const until = kill.until === null ? '' : ` until ${momentText(kill.until)}`
+  return `${kill.variation} to ${affectedText(kill.clauses)}${until}, ${JSON.stringify(kill.reason)}`
+}
+
+function isKill(value: unknown): value is Kill {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'reason' in value &&
+    'until' in value &&
+    'clauses' in value &&
+    Array.isArray(value.clauses)
+  )
 }
 
 function isRule(value: unknown): value is Rule {
