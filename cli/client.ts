@@ -50,7 +50,7 @@ export function createClient(url: string, key: string): Client {
       if (!isErrorBody(body)) throw badAnswer(url, `it answers ${response.status} without an error code`)
       throw new Failure(body.code, response.status >= 500 ? EXIT.unreachable : EXIT.refused, body.message, {
         details: detailsOf(body),
-        advice: adviceFor(body.code, response),
+        advice: adviceFor(body, response),
       })
     },
   }
@@ -133,13 +133,23 @@ const CAUSES: Readonly<Record<string, string>> = {
   EHOSTUNREACH: 'no way to the host',
   ENETUNREACH: 'no way to the network',
   ETIMEDOUT: 'no answer in time',
+  ERR_SSL_WRONG_VERSION_NUMBER: 'it does not speak TLS, so try http://',
+  ERR_SSL_PACKET_LENGTH_TOO_LONG: 'it does not speak TLS, so try http://',
+  DEPTH_ZERO_SELF_SIGNED_CERT: 'its certificate is signed by itself; name its authority in NODE_EXTRA_CA_CERTS',
+  SELF_SIGNED_CERT_IN_CHAIN: 'its certificate is signed by an unknown authority; name it in NODE_EXTRA_CA_CERTS',
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'its certificate is signed by an unknown authority; name it in NODE_EXTRA_CA_CERTS',
+  CERT_HAS_EXPIRED: 'its certificate has expired',
+  ERR_TLS_CERT_ALTNAME_INVALID: 'its certificate is for another host',
 }
+
+/** Before a connection stands nothing has been sent, so nothing can have been done. */
+const NEVER_SENT = /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|ERR_SSL_|ERR_TLS_|CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_)/
 
 function notReachable(url: string, error: unknown, request: Request): Failure {
   const cause = causeOf(error)
   const written = request.method !== undefined && request.method !== 'GET'
   // Between "refused to connect" and "broke in the middle" lies whether the write may have happened.
-  const open = written && cause.code !== 'ECONNREFUSED' && cause.code !== 'ENOTFOUND'
+  const open = written && !NEVER_SENT.test(cause.code)
   return new Failure(
     'NOT_REACHABLE',
     EXIT.unreachable,
@@ -160,7 +170,7 @@ function causeOf(error: unknown): { code: string; text: string } {
     const code = inner instanceof Error && 'code' in inner ? String(inner.code) : ''
     const known = CAUSES[code]
     if (known !== undefined) return { code, text: `${known} (${code})` }
-    if (next.cause === undefined) return { code, text: next.message }
+    if (next.cause === undefined) return { code, text: next.message.trim().replace(/\s+/g, ' ') }
   }
   return { code: '', text: 'the request failed' }
 }
@@ -172,8 +182,8 @@ function badAnswer(url: string, what: string): Failure {
 }
 
 /** What to do, where the server cannot know the CLI's words for it. */
-function adviceFor(code: string, response: Response): string | null {
-  switch (code) {
+function adviceFor(body: ErrorBody, response: Response): string | null {
+  switch (body.code) {
     case 'KEY_MISSING':
     case 'KEY_INVALID':
     case 'KEY_EXPIRED':
@@ -195,6 +205,8 @@ function adviceFor(code: string, response: Response): string | null {
     case 'VERSION_CONFLICT':
       return 'Somebody changed it meanwhile. Look, then run the command again.'
     case 'REVERT_CONFLICT':
+      // A kill or lift is never reverted, whatever is forced.
+      if (detailsOf(body).some(detail => detail.code === 'is_override')) return 'Use "sluice lift", or "sluice kill" to bring one back.'
       return 'Look with "sluice history"; --force puts back what stood before all the same.'
     case 'TOO_MANY_REQUESTS':
       return `Try again in ${response.headers.get('retry-after') ?? 'a few'} s.`

@@ -156,7 +156,7 @@ function unquoted(text: string): string | null {
 function bad(text: string, why: string): Failure {
   return usage(
     `--where ${JSON.stringify(text)} cannot be taken: ${why}.`,
-    `Write it as in --where /device/os=android, --where 'app.version<2.5.0', --where 'ip in-cidr 10.0.0.0/8' or --where segment=beta.`,
+    `Write it as in --where /device/os=android, --where '/app/version<2.5.0', --where 'ip in-cidr 10.0.0.0/8' or --where segment=beta.`,
   )
 }
 

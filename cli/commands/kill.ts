@@ -26,7 +26,7 @@ const HELP = `
 --where takes one clause, and several must all match:
   /device/os=android         is "android"            plan!=free           is present, but not "free"
   country=de,at              is one of               email~@acme\\.com$    matches the expression (RE2)
-  name^=a  name$=z  name*=m  starts, ends, contains  app.version<2.5.0    versions have three parts
+  name^=a  name$=z  name*=m  starts, ends, contains  /app/version<2.5.0   versions have three parts
   age>=18                    numbers, moments        plan exists          or "plan missing"
   segment=beta               is in the segment       ip in-cidr 10.0.0.0/8, score between 1,5, any operator
 Values are text unless they are JSON numbers or true/false; quotes make text: --where '/account/id="17"'.
@@ -103,10 +103,11 @@ async function reportOne(session: Session, killed: Killed, options: KillOptions)
 }
 
 async function reportMany(session: Session, killed: KilledMany, options: KillOptions): Promise<void> {
-  const [first] = killed.kills
   const chosen = options.tag === undefined ? '' : ` tagged ${options.tag}`
   // Undoing this command leaves alone what stood before it.
   const fresh = killed.kills.filter(each => !each.existing)
+  // What stood already may have another reason; told is what this command did.
+  const [first] = fresh.length === 0 ? killed.kills : fresh
   const undone = fresh.length === 0 ? killed.kills : fresh
   const verb = fresh.length === 0 ? 'ALREADY KILLED' : killed.dryRun === true ? 'WOULD KILL' : 'KILLED'
   await reportWrite(session, killed, options, {

@@ -111,6 +111,7 @@ async function liftTag(session: Session, tag: string, before: readonly StandingK
     .call<Lifted>(`${session.environmentPath}/kills`, { method: 'DELETE', query: { tag, ...session.write } })
   const flags = lifted.change?.edits.map(edit => edit.key) ?? []
   const gone = before.filter(kill => flags.includes(kill.flag))
+  const undo = againWords(session, gone)
   await reportWrite(session, lifted, options, {
     title:
       flags.length === 0
@@ -120,7 +121,12 @@ async function liftTag(session: Session, tag: string, before: readonly StandingK
       ['flags', flags.join(', ')],
       ['affects', [...new Set(gone.map(kill => affectedText(kill.clauses)))].join('; ')],
     ],
-    undo: againWords(session, gone),
+    undo,
+    ...(undo === null && gone.length > 0 && lifted.change !== null
+      ? {
+          next: `the kills were not alike: see them with "sluice history -e ${session.settings.environment} --revision ${lifted.revision}"`,
+        }
+      : {}),
   })
 }
 

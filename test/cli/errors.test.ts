@@ -48,6 +48,17 @@ t.test('how it ends is told by the exit code, and with --json by JSON', async t 
   t.equal((await sluice([])).code, 2)
 })
 
+t.test('an https:// address of a server without TLS is known for what it is', async t => {
+  const plain = createServer((_request, response) => response.end()).listen(0, '127.0.0.1')
+  await once(plain, 'listening')
+  t.teardown(() => plain.close())
+  const url = `https://127.0.0.1:${(plain.address() as AddressInfo).port}`
+  const kill = await cliOf(t, t.testdir())(['kill', 'checkout', '-e', 'production', '-m', 'why'], { url })
+  t.equal(kill.code, 3)
+  t.match(kill.stderr, /^sluice: No answer from https:.* \(NOT_REACHABLE\)$/m, 'in one line')
+  t.notMatch(kill.stderr, /is not known/, 'nothing was sent, so nothing was done')
+})
+
 t.test('the documentation names every command, exit code and code of its own', async t => {
   const text = readFileSync(new URL('../../../docs/cli.md', import.meta.url), 'utf8')
   for (const code of Object.keys(CODES)) t.ok(text.includes(`\`${code}\``), code)

@@ -28,6 +28,10 @@ t.test('history, diff and revert tell and undo', async t => {
   const conflict = await sluice(['revert', String(revision), '-e', 'production'])
   t.equal(conflict.code, 1)
   t.match(conflict.stderr, /REVERT_CONFLICT\)\n.*--force/)
+  const killed = (await done(['kill', 'checkout', '-e', 'production', '-m', 'why', '--json'])).json()
+  const override = await sluice(['revert', String(killed.revision), '-e', 'production'])
+  t.match(override.stderr, /REVERT_CONFLICT\)\n[^]*Use "sluice lift"/)
+  t.notMatch(override.stderr, /--force/, 'which would be refused too')
 })
 
 t.test('segments are kept in files', async t => {

@@ -104,9 +104,14 @@ t.test('many flags are killed by tag in one change and lifted by what the kill p
   const lift = (await sluice([...undo.split(' '), '--json'])).json()
   t.equal(lift.length, 2)
 
-  await sluice(['kill', 'checkout', 'refunds', '-e', 'development', '-m', 'both'])
+  await sluice(['kill', 'checkout', '-e', 'development', '-m', 'the first'])
+  const both = await sluice(['kill', 'checkout', 'refunds', '-e', 'development', '-m', 'the second'])
+  t.match(both.stdout, /checkout serves .*as before: the same kill stood already/)
+  t.match(both.stdout, /reason +"the second"/, 'told is what this command did')
+  t.notMatch(both.stdout, /the first/)
   const byTag = await sluice(['lift', '--tag', 'dependency:payments-vendor', '-e', 'development'])
   t.match(byTag.stdout, /LIFTED every kill on flags tagged dependency:payments-vendor in development/)
+  t.match(byTag.stdout, /not alike: see them with "sluice history -e development --revision \d+"/, 'where no single command undoes it')
   t.match((await sluice(['kills'])).stdout, /No kill stands in development/)
 })
 
