@@ -9,7 +9,7 @@ import { textSchema } from '../../schemas/key.ts'
 import { BODY_BYTES_MAX } from '../../schemas/limits.ts'
 import { type Access, actorOf, authorise, type Policy } from '../access/policy.ts'
 import type { Actor } from '../../schemas/change.ts'
-import { parsed } from './parsed.ts'
+import { type LongLists, parsed, parsedInPieces } from './parsed.ts'
 
 export interface RouteDefinition<Q extends z.ZodType, B extends z.ZodType> {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
@@ -24,6 +24,8 @@ export interface RouteDefinition<Q extends z.ZodType, B extends z.ZodType> {
   readonly query?: Q
   /** Without one, a body is refused unless it is empty. */
   readonly body?: B
+  /** Lists of the body that may hold thousands of items, each with its most: they are parsed piece by piece. */
+  readonly longLists?: LongLists
   /** The shape of a success, for the document; not checked at run time. */
   readonly response?: z.ZodType
   /** The status of a success, 200 unless given. */
@@ -79,7 +81,11 @@ export function route<Q extends z.ZodType = typeof noQuery, B extends z.ZodType 
   rawRoute(app, definition, async (request, reply) => {
     const params = request.params as Record<string, string>
     const query = parsed(querySchema, request.query, 'query') as z.infer<Q>
-    const body = readBody(definition.body, request.body) as z.infer<B>
+    const body = (
+      definition.body !== undefined && definition.longLists !== undefined
+        ? await parsedInPieces(definition.body, request.body ?? {}, definition.longLists)
+        : readBody(definition.body, request.body)
+    ) as z.infer<B>
     const access = request.access ?? anonymous
     const ifMatch = readIfMatch(request)
     reply.code(definition.status ?? 200)

@@ -1,10 +1,15 @@
-/** From what a write wants to the entry that is stored: versions, what stood before, the hash. Pure. */
+/**
+ * From what a write wants to the entry that is stored: versions, what stood before, the hash. Pure, and asynchronous only
+ * to let others have their turn during an import: the caller sees to it that the log does not change meanwhile.
+ */
+import { createHash } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import type { Change, DocumentType } from '../../schemas/change.ts'
 import type { Append } from '../storage/storage.ts'
 import type { ChangeRow } from '../storage/tables.ts'
-import { hashOf } from './canonical.ts'
+import { canonicalJson } from './canonical.ts'
 import { combined, documentHash, headRow, type Memory, stateOf } from './memory.ts'
+import { Pace } from './pace.ts'
 import type { Write } from './types.ts'
 
 /** A change together with all that follows from it. */
@@ -24,6 +29,8 @@ interface EntryDocument {
   readonly key: string
   readonly document: object | null
   readonly body: string | null
+  /** Of the body; 0 for a document that is removed. */
+  readonly bytes: number
   readonly hash: string
 }
 
@@ -34,9 +41,12 @@ type ChangeEdit = Change['edits'][number]
  * @param at the moment of the entry, RFC 3339
  * Errors: what `plan` throws.
  */
-export function planned(memory: Memory, write: Write, at: string): Entry | null {
+export async function planned(memory: Memory, write: Write, at: string): Promise<Entry | null> {
   const edits = new Map<string, ChangeEdit>()
-  for (const { type, key, after } of write.plan(stateOf(memory))) {
+  const pace = new Pace()
+  const plan = write.plan(stateOf(memory))
+  for (const { type, key, after } of plan instanceof Promise ? await plan : plan) {
+    if (pace.isDue()) await pace.rest()
     const before = (memory.documents[type] as ReadonlyMap<string, Versioned>).get(key) ?? null
     edits.delete(`${type}/${key}`)
     const edit = editOf(type, key, before, after)
@@ -58,7 +68,7 @@ export function planned(memory: Memory, write: Write, at: string): Entry | null 
  * The same edits on a log that has moved on meanwhile: what shall stand is kept, what stood is what stands now.
  * Null when nothing would change.
  */
-export function replannedOn(memory: Memory, change: Change): Entry | null {
+export async function replannedOn(memory: Memory, change: Change): Promise<Entry | null> {
   const edits = change.edits.flatMap(({ type, key, after }) => {
     const before = (memory.documents[type] as ReadonlyMap<string, Versioned>).get(key) ?? null
     return editOf(type, key, before, after as Versioned | null) ?? []
@@ -67,35 +77,55 @@ export function replannedOn(memory: Memory, change: Change): Entry | null {
 }
 
 /** The entry that brings these edits, after the log's newest one. */
-export function entryOf(memory: Memory, content: Omit<Change, 'revision' | 'hash' | 'previousHash'>): Entry {
+export async function entryOf(memory: Memory, content: Omit<Change, 'revision' | 'hash' | 'previousHash'>): Promise<Entry> {
   const revision = memory.revision + 1
   if (!Number.isSafeInteger(revision)) throw new Error(`The log ${memory.log} has run out of revisions.`)
   const { at, actor, action, comment, edits, reverts } = content
   const previousHash = memory.hash
-  const hash = changeHash(memory.log, { revision, at, actor, action, comment, edits, reverts, previousHash })
-  return entryFrom(memory, deepFrozen({ revision, at, actor, action, comment, edits, reverts, hash, previousHash }))
+  const pace = new Pace()
+  const hash = createHash('sha256')
+  for (const piece of hashedPieces(memory.log, { revision, at, actor, action, comment, edits, reverts, previousHash })) {
+    hash.update(piece)
+    if (pace.isDue()) await pace.rest()
+  }
+  return entryFrom(memory, deepFrozen({ revision, at, actor, action, comment, edits, reverts, hash: hash.digest('hex'), previousHash }))
 }
 
 /** The entry of a change that is already numbered and hashed, as the journal keeps it. */
-export function entryFrom(memory: Memory, change: Change): Entry {
+export async function entryFrom(memory: Memory, change: Change): Promise<Entry> {
   let digest = memory.digest
-  const documents = change.edits.map(({ type, key, after }): EntryDocument => {
+  const documents: EntryDocument[] = []
+  const pace = new Pace()
+  for (const { type, key, after } of change.edits) {
+    if (pace.isDue()) await pace.rest()
     const former = memory.hashes.get(`${type}/${key}`)
     if (former !== undefined) digest = combined(digest, former)
-    if (after === null) return { type, key, document: null, body: null, hash: '' }
+    if (after === null) {
+      documents.push({ type, key, document: null, body: null, bytes: 0, hash: '' })
+      continue
+    }
     const body = JSON.stringify(after)
     const hash = documentHash(memory.log, type, key, body)
     digest = combined(digest, hash)
-    return { type, key, document: after as object, body, hash }
-  })
+    documents.push({ type, key, document: after as object, body, bytes: Buffer.byteLength(body), hash })
+  }
   const from = { revision: memory.revision, hash: memory.hash, stored: memory.stored }
   return { log: memory.log, change, from, epoch: memory.epoch, digest, documents }
 }
 
 /** SHA-256 over the entry without its own hash, and over the name of its log, so that it fits nowhere else. */
 export function changeHash(log: string, change: Omit<Change, 'hash'>): string {
+  const hash = createHash('sha256')
+  for (const piece of hashedPieces(log, change)) hash.update(piece)
+  return hash.digest('hex')
+}
+
+/** The canonical JSON of what is hashed, edit by edit: all fields of an entry, and `log`, in the order of their names. */
+export function* hashedPieces(log: string, change: Omit<Change, 'hash'>): Generator<string> {
   const { revision, at, actor, action, comment, edits, reverts, previousHash } = change
-  return hashOf({ log, revision, at, actor, action, comment, edits, reverts, previousHash })
+  yield `${canonicalJson({ action, actor, at, comment }).slice(0, -1)},"edits":[`
+  for (const [i, edit] of edits.entries()) yield `${i === 0 ? '' : ','}${canonicalJson(edit)}`
+  yield `],${canonicalJson({ log, previousHash, reverts, revision }).slice(1)}`
 }
 
 /** What the storage is given. */

@@ -16,11 +16,14 @@ import { Journal } from './journal.ts'
 import { emptyMemory, type Memory, stateOf } from './memory.ts'
 import { loadLogs } from './open.ts'
 import { holdAgainstHeads, replay, takeOver } from './recover.ts'
+import { Pace } from './pace.ts'
 import type { ChangeLog, Commit, LogStatus, Published, State, Write } from './types.ts'
 
 /** When storage fails it is tried again after this long, then after twice as long, up to the longest. */
 const RETRY_FIRST_MS = 1_000
 const RETRY_MAX_MS = 30_000
+/** How often a long write is planned before its turn, when other writes come in between. */
+const PLANS_AHEAD = 2
 
 export type Logger = Pick<FastifyBaseLogger, 'info' | 'warn' | 'error'>
 
@@ -50,6 +53,15 @@ export async function openLog(options: LogOptions): Promise<ChangeLog> {
     await storage.close()
     throw error
   }
+}
+
+/** What a write has come to, on the log as it stood. */
+interface Plan {
+  readonly log: string
+  readonly epoch: string
+  readonly revision: number
+  /** Null when nothing would change. */
+  readonly entry: Entry | null
 }
 
 export async function openDatabase(folder: string): Promise<Storage> {
@@ -126,7 +138,8 @@ class OpenLog implements ChangeLog {
 
   async commitAll(writes: readonly Write[]): Promise<readonly Commit[]> {
     if (new Set(writes.map(write => write.log)).size < writes.length) throw new Error('At most one write per log.')
-    const { commits, isStored } = await this.#inTurn(() => this.#write(writes))
+    const ahead = writes.some(write => write.isLong === true) ? await this.#planAhead(writes) : null
+    const { commits, isStored } = await this.#inTurn(() => this.#write(writes, ahead))
     // Outside the turn: the next write need not wait for it, and several share one.
     if (isStored) await this.#headFile.save()
     return commits
@@ -160,9 +173,41 @@ class OpenLog implements ChangeLog {
     await this.#storage.close()
   }
 
-  async #write(writes: readonly Write[]): Promise<{ commits: readonly Commit[]; isStored: boolean }> {
+  async #plan(writes: readonly Write[]): Promise<readonly Plan[]> {
     const at = moment(this.#options.clock.now())
-    const plans = writes.map(write => ({ log: write.log, entry: planned(this.#memory(write.log), write, at) }))
+    const plans: Plan[] = []
+    for (const write of writes) {
+      const memory = this.#memory(write.log)
+      const { epoch, revision } = memory
+      plans.push({ log: write.log, epoch, revision, entry: await planned(memory, write, at) })
+    }
+    return plans
+  }
+
+  /**
+   * Plan a long write while others have their turns. What comes out, a refusal too, counts only if none of its logs has
+   * changed meanwhile; then it is tried once more, and at last left to the write's own turn, where nothing changes.
+   */
+  async #planAhead(writes: readonly Write[]): Promise<readonly Plan[] | null> {
+    for (let tries = 0; tries < PLANS_AHEAD; tries++) {
+      const before = writes.map(write => this.#memory(write.log).hash)
+      const isSame = (): boolean => writes.every((write, i) => this.#memory(write.log).hash === before[i])
+      try {
+        const plans = await this.#plan(writes)
+        if (isSame()) return plans
+      } catch (error) {
+        if (isSame()) throw error
+      }
+    }
+    return null
+  }
+
+  async #write(writes: readonly Write[], ahead: readonly Plan[] | null): Promise<{ commits: readonly Commit[]; isStored: boolean }> {
+    const isCurrent = ahead?.every(({ log, epoch, revision }) => {
+      const memory = this.#memory(log)
+      return memory.epoch === epoch && memory.revision === revision
+    })
+    const plans = ahead !== null && isCurrent === true ? ahead : await this.#plan(writes)
     const entries = plans.flatMap(({ entry }) => entry ?? [])
     const isWritten = entries.length > 0 && !writes.some(write => write.dryRun === true)
     const failure = isWritten ? await this.#store(entries) : null
@@ -213,7 +258,10 @@ class OpenLog implements ChangeLog {
 
   async #append(entries: readonly Entry[]): Promise<SluiceError | null> {
     try {
-      await this.#storage.append(entries.map(appendOf))
+      const pace = new Pace()
+      const appends = entries.map(appendOf)
+      if (pace.isDue()) await pace.rest()
+      await this.#storage.append(appends)
     } catch (error) {
       this.#failed(error)
       return this.#problem

@@ -18,12 +18,17 @@ export interface Memory {
   readonly documents: DocumentMaps
   /** The hash of each document, by `type/key`. */
   readonly hashes: Map<string, string>
+  /** The bytes of each document as JSON, by `type/key`, and of all together. */
+  readonly sizes: Map<string, number>
+  bytes: number
   /** Whether the database has a row for this log. */
   stored: boolean
 }
 
 export function emptyMemory(log: string, epoch: string): Memory {
-  return { log, epoch, revision: 0, hash: NO_HASH, digest: Buffer.alloc(32), documents: emptyMaps(), hashes: new Map(), stored: false }
+  const documents = emptyMaps()
+  const digest = Buffer.alloc(32)
+  return { log, epoch, revision: 0, hash: NO_HASH, digest, documents, hashes: new Map(), sizes: new Map(), bytes: 0, stored: false }
 }
 
 export function emptyMaps(): DocumentMaps {
@@ -32,7 +37,7 @@ export function emptyMaps(): DocumentMaps {
 
 /** The live view of a log: its documents change with the next entry. */
 export function stateOf(memory: Memory): State {
-  return { log: memory.log, epoch: memory.epoch, revision: memory.revision, documents: memory.documents }
+  return { log: memory.log, epoch: memory.epoch, revision: memory.revision, documents: memory.documents, bytes: memory.bytes }
 }
 
 /** Take over an entry that was made from this state. */
@@ -40,10 +45,20 @@ export function apply(memory: Memory, entry: Entry): void {
   memory.digest = entry.digest
   memory.revision = entry.change.revision
   memory.hash = entry.change.hash
-  for (const { type, key, document, hash } of entry.documents) {
-    putDocument(memory.documents, type, key, document)
-    if (document === null) memory.hashes.delete(`${type}/${key}`)
-    else memory.hashes.set(`${type}/${key}`, hash)
+  for (const { type, key, document, hash, bytes } of entry.documents) putHashed(memory, type, key, document, hash, bytes)
+}
+
+/** A document as it stands from now on, null for one that is removed, with all that is known of its text. */
+export function putHashed(memory: Memory, type: DocumentType, key: string, document: unknown, hash: string, bytes: number): void {
+  const name = `${type}/${key}`
+  putDocument(memory.documents, type, key, document)
+  memory.bytes += bytes - (memory.sizes.get(name) ?? 0)
+  if (document === null) {
+    memory.hashes.delete(name)
+    memory.sizes.delete(name)
+  } else {
+    memory.hashes.set(name, hash)
+    memory.sizes.set(name, bytes)
   }
 }
 

@@ -5,7 +5,7 @@ import type { LogRow } from '../storage/tables.ts'
 import { NO_HASH } from './canonical.ts'
 import { damaged } from './damage.ts'
 import { changeOf, deepFrozen } from './entry.ts'
-import { combined, documentHash, emptyMemory, type Memory, putDocument, sealOf } from './memory.ts'
+import { combined, documentHash, emptyMemory, type Memory, putHashed, sealOf } from './memory.ts'
 
 /**
  * Read every log with its documents.
@@ -31,8 +31,7 @@ async function loadLog(storage: Storage, row: LogRow): Promise<Memory> {
     if (documentHash(row.name, type, key, body) !== hash || !(type in memory.documents)) {
       throw damaged(`the ${type} "${key}" in the log "${row.name}" does not fit its hash`)
     }
-    putDocument(memory.documents, type as DocumentType, key, deepFrozen(JSON.parse(body)))
-    memory.hashes.set(`${type}/${key}`, hash)
+    putHashed(memory, type as DocumentType, key, deepFrozen(JSON.parse(body)), hash, Buffer.byteLength(body))
     memory.digest = combined(memory.digest, hash)
   }
   if (memory.digest.toString('hex') !== row.digest)

@@ -80,11 +80,11 @@ export async function replay(
     })
     if (stored?.hash === change.hash) continue
     if (change.previousHash === memory.hash && change.revision === memory.revision + 1) {
-      entries.push(entryFrom(memory, deepFrozen(change)))
+      entries.push(await entryFrom(memory, deepFrozen(change)))
       continue
     }
     memory.epoch = randomUUID()
-    const entry = replannedOn(memory, change)
+    const entry = await replannedOn(memory, change)
     logger.warn(
       { log, revision: change.revision },
       `Revision ${change.revision} of "${log}" waited in the journal, but the log has moved on without it. ${entry === null ? 'It would change nothing any more' : `It becomes revision ${entry.change.revision}, in a new epoch`}`,

@@ -33,6 +33,8 @@ export interface State {
   readonly epoch: string
   readonly revision: number
   readonly documents: Documents
+  /** Bytes of all documents as JSON, where somebody has counted: in the newest state. */
+  readonly bytes?: number | undefined
 }
 
 /** What a write wants to stand afterwards. `version` is the log's to set; `after: null` removes the document. */
@@ -57,8 +59,11 @@ export interface Write {
    * Look at the state and say what shall stand. Pure and synchronous, called inside the write's turn, so that what it
    * checks (a version, a cycle) still holds when the edits are stored. Throws `SluiceError` to refuse. An edit that
    * changes nothing is left out; when none is left, no entry is written and the answer names the current revision.
+   * A long one may be asynchronous to let the event loop have its turn, and waits for nothing else.
    */
-  plan(state: State): readonly PlannedEdit[]
+  plan(state: State): readonly PlannedEdit[] | Promise<readonly PlannedEdit[]>
+  /** Whether it touches thousands of documents. It is then planned before its turn, so that kills need not wait for that. */
+  readonly isLong?: boolean
 }
 
 export interface Commit {

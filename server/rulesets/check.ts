@@ -32,7 +32,7 @@ export function checkEdits(state: State, edits: readonly PlannedEdit[], placeOf:
   refuseRemovalsInUse(state, draft, edits)
   refuseProblems(state, draft, edits, placeOf)
   refuseChains(state, draft, edits, placeOf)
-  refuseExcess(state, draft)
+  refuseExcess(state, draft, edits)
   return edits
 }
 
@@ -108,7 +108,10 @@ function usersBy<T extends { readonly key: string }>(
 ): Map<string, string[]> {
   const users = new Map<string, string[]>()
   for (const document of documents) {
-    for (const name of new Set(namesOf(document))) {
+    const names = namesOf(document)
+    // Most documents name nothing: in a large environment a set for each would cost more than all the rest.
+    if (names.length === 0) continue
+    for (const name of new Set(names)) {
       const known = users.get(name)
       if (known === undefined) users.set(name, [document.key])
       else known.push(document.key)
@@ -171,14 +174,26 @@ function lostVariations(state: State, draft: Draft, written: ReadonlySet<string>
 
 function refuseChains(state: State, draft: Draft, edits: readonly PlannedEdit[], placeOf: PlaceOf): void {
   // What stood had no cycle, so a new one goes through a document whose links were written now.
-  if (edits.some(edit => edit.type === 'flag' && edit.after !== null && edit.after.prerequisites.length > 0)) {
-    const links = [...draft.flags.values()].map(flag => [flag.key, flag.prerequisites.map(prerequisite => prerequisite.flag)] as const)
-    refuseChain('flag', state, new Map(links), edits, placeOf)
+  if (
+    edits.some(edit => edit.type === 'flag' && edit.after !== null && hasNewPrerequisites(state.documents.flag.get(edit.key), edit.after))
+  ) {
+    const links = new Map<string, string[]>()
+    for (const flag of draft.flags.values())
+      if (flag.prerequisites.length > 0)
+        links.set(
+          flag.key,
+          flag.prerequisites.map(prerequisite => prerequisite.flag),
+        )
+    refuseChain('flag', state, links, edits, placeOf)
   }
   if (edits.some(edit => edit.type === 'segment' && edit.after !== null && segmentsWithin(edit.after).length > 0)) {
     const links = [...draft.segments.values()].map(segment => [segment.key, segmentsWithin(segment)] as const)
     refuseChain('segment', state, new Map(links), edits, placeOf)
   }
+}
+
+function hasNewPrerequisites(before: Flag | undefined, after: Flag): boolean {
+  return after.prerequisites.some(({ flag }) => !(before?.prerequisites.some(known => known.flag === flag) ?? false))
 }
 
 function refuseChain(
@@ -211,7 +226,7 @@ function refuseChain(
   })
 }
 
-function refuseExcess(state: State, draft: Draft): void {
+function refuseExcess(state: State, draft: Draft, edits: readonly PlannedEdit[]): void {
   const refuse = (code: string, what: string, got: number, most: number, cure: string): never => {
     throw new SluiceError('LIMIT_EXCEEDED', `Environment "${state.log}" would hold ${got} ${what}, more than ${most}. ${cure}`, {
       details: [{ path: '', code, message: `would be ${got} ${what}, at most ${most} are possible` }],
@@ -220,11 +235,24 @@ function refuseExcess(state: State, draft: Draft): void {
   if (draft.flags.size > FLAGS_MAX) refuse('too_many_flags', 'flags', draft.flags.size, FLAGS_MAX, 'Archive flags nobody needs.')
   if (draft.segments.size > SEGMENTS_MAX)
     refuse('too_many_segments', 'segments', draft.segments.size, SEGMENTS_MAX, 'Archive segments nobody needs.')
-  let bytes = 0
-  for (const flag of draft.flags.values()) bytes += bytesOf(flag)
-  for (const segment of draft.segments.values()) bytes += bytesOf(segment)
+  const bytes = bytesAfter(state, draft, edits)
   if (bytes > RULESET_BYTES_MAX)
     refuse('too_large', 'bytes of flags and segments', bytes, RULESET_BYTES_MAX, 'Archive what nobody needs, or shorten long lists.')
+}
+
+/** The bytes of all flags and segments as they would stand. */
+function bytesAfter(state: State, draft: Draft, edits: readonly PlannedEdit[]): number {
+  let bytes = state.bytes
+  if (bytes === undefined) {
+    bytes = 0
+    for (const document of [...draft.flags.values(), ...draft.segments.values()]) bytes += bytesOf(document)
+    return bytes
+  }
+  for (const { type, key, after } of edits) {
+    const before = state.documents[type].get(key)
+    bytes += (after === null ? 0 : bytesOf(after)) - (before === undefined ? 0 : bytesOf(before))
+  }
+  return bytes
 }
 
 /** `"a", "b" and 3 more`. */

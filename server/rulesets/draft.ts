@@ -13,11 +13,13 @@ export interface Draft {
 
 /** The state with the edits laid over it. */
 export function draftOf(state: State, edits: readonly PlannedEdit[]): Draft {
-  const flags = new Map(state.documents.flag)
-  const segments = new Map(state.documents.segment)
+  const { flag, segment } = state.documents
+  // Not copied when nothing is laid over: a write of one flag leaves thousands of segments alone.
+  const flags = edits.some(edit => edit.type === 'flag') ? new Map(flag) : flag
+  const segments = edits.some(edit => edit.type === 'segment') ? new Map(segment) : segment
   for (const edit of edits) {
-    if (edit.type === 'flag') lay(flags, edit.key, edit.after)
-    else if (edit.type === 'segment') lay(segments, edit.key, edit.after)
+    if (edit.type === 'flag') lay(flags as Map<string, Flag>, edit.key, edit.after)
+    else if (edit.type === 'segment') lay(segments as Map<string, Segment>, edit.key, edit.after)
   }
   return { log: state.log, flags, segments }
 }

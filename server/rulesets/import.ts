@@ -10,6 +10,7 @@ import { sameContent } from '../changes/content.ts'
 import { refuseKilled } from '../flags/archive.ts'
 import { arranged } from '../flags/arrange.ts'
 import { completeFlag } from '../flags/defaults.ts'
+import { Pace } from '../log/pace.ts'
 import type { PlannedEdit, State } from '../log/types.ts'
 import { completeSegment } from '../segments/validate.ts'
 import { checkEdits } from './check.ts'
@@ -35,13 +36,15 @@ export interface Summary {
  * Errors: `INVALID_REQUEST` (a key named twice), `INVALID_FLAG` and the others of `checkEdits` with paths as in
  * `flags[3].rules[0]`, `FLAG_KILLED`.
  */
-export function planImport(state: State, input: RulesetInput, seedOf: (key: string) => number): Import {
+export async function planImport(state: State, input: RulesetInput, seedOf: (key: string) => number): Promise<Import> {
+  const pace = new Pace()
   refuseTwice(input)
   const places = new Map<string, string>()
   const problems: { key: string; details: ErrorDetail[] }[] = []
   const ignoredKills: { flag: string; id: string }[] = []
   const flags = new Map<string, Flag>()
   for (const [i, item] of input.flags.entries()) {
+    if (pace.isDue()) await pace.rest()
     const before = state.documents.flag.get(item.key)
     const completed = completeFlag(item, before?.seed ?? seedOf(item.key))
     places.set(`flag ${item.key}`, `flags[${i}]`)
@@ -65,25 +68,28 @@ export function planImport(state: State, input: RulesetInput, seedOf: (key: stri
       return [item.key, { ...completeSegment(item), version: state.documents.segment.get(item.key)?.version ?? 1 }] as const
     }),
   )
-  const flagWork = work(state.documents.flag, flags)
-  const segmentWork = work(state.documents.segment, segments)
+  const flagWork = await work(state.documents.flag, flags, pace)
+  const segmentWork = await work(state.documents.segment, segments, pace)
   const edits: PlannedEdit[] = [
     ...segmentWork.edits.map(([key, after]): PlannedEdit => ({ type: 'segment', key, after })),
     ...flagWork.edits.map(([key, after]): PlannedEdit => ({ type: 'flag', key, after })),
   ]
+  await pace.rest()
   checkEdits(state, edits, edit => places.get(`${edit.type} ${edit.key}`) ?? '')
   return { edits, flags: flagWork.summary, segments: segmentWork.summary, ignoredKills }
 }
 
 /** What must change so that exactly `wanted` stands. What is equal is left alone, and not checked again. */
-function work<T extends object>(
+async function work<T extends object>(
   standing: ReadonlyMap<string, T>,
   wanted: ReadonlyMap<string, T>,
-): { edits: [string, T | null][]; summary: Summary } {
+  pace: Pace,
+): Promise<{ edits: [string, T | null][]; summary: Summary }> {
   const created: string[] = []
   const changed: string[] = []
   const edits: [string, T | null][] = []
   for (const [key, after] of wanted) {
+    if (pace.isDue()) await pace.rest()
     const before = standing.get(key)
     if (before !== undefined && sameContent(before, after)) continue
     ;(before === undefined ? created : changed).push(key)

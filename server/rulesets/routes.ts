@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { changeSchema } from '../../schemas/change.ts'
 import { SluiceError } from '../../schemas/errors.ts'
 import { textSchema } from '../../schemas/key.ts'
-import { RULESET_BYTES_MAX } from '../../schemas/limits.ts'
+import { FLAGS_MAX, RULESET_BYTES_MAX, SEGMENTS_MAX } from '../../schemas/limits.ts'
 import { rulesetInputSchema, rulesetSchema } from '../../schemas/ruleset.ts'
 import { role } from '../access/policy.ts'
 import { type Point, pointSchema, readPoint } from '../changes/point.ts'
@@ -53,6 +53,7 @@ export function rulesetRoutes(app: FastifyInstance, services: Services): void {
     tag,
     query: writeQuerySchema,
     body: rulesetInputSchema.extend({ comment: textSchema.optional() }),
+    longLists: { flags: FLAGS_MAX, segments: SEGMENTS_MAX },
     bodyLimit: RULESET_BYTES_MAX,
     response: z.object({
       revision: z.number().int(),
@@ -75,9 +76,10 @@ export function rulesetRoutes(app: FastifyInstance, services: Services): void {
         log,
         ...fields,
         action: 'ruleset.import',
-        plan(state) {
+        isLong: true,
+        async plan(state) {
           checkVersion(`Ruleset of "${log}"`, state.revision, call.ifMatch)
-          planned = planImport(state, call.body, seedOf)
+          planned = await planImport(state, call.body, seedOf)
           return planned.edits
         },
       })
