@@ -13,7 +13,6 @@ import type {
   PreparedPrerequisite,
   PreparedRollout,
   PreparedRule,
-  PreparedServe,
   PreparedTarget,
   RuleIndex,
 } from './prepared.ts'
@@ -83,7 +82,7 @@ function decide(flag: PreparedFlag, context: Context, turn: number, trace: Trace
   const { kills, prerequisites, targets } = flag
   for (let i = 0; i < kills.length; i++) {
     const kill = kills[i]!
-    const failing = firstFailing(kill.clauses, context, turn)
+    const failing = firstFailing(kill.clauses, 0, context, turn)
     if (trace !== null) trace.kill(kill, failing)
     if (failing === NONE) return kill.result
   }
@@ -106,19 +105,25 @@ function decide(flag: PreparedFlag, context: Context, turn: number, trace: Trace
     if (isTarget) return target.result
   }
 
-  const rules = trace === null && flag.index !== null ? (likelyRules(flag.index, context, turn) ?? flag.rules) : flag.rules
+  // Rules found by their first clause need not be asked for it again.
+  const likely = trace === null && flag.index !== null ? likelyRules(flag.index, context, turn) : null
+  const from = likely === null ? 0 : 1
+  const rules = likely ?? flag.rules
   for (let i = 0; i < rules.length; i++) {
     const rule = rules[i]!
-    const failing = firstFailing(rule.clauses, context, turn)
+    const failing = firstFailing(rule.clauses, from, context, turn)
     if (trace !== null) trace.rule(rule, failing)
-    if (failing === NONE) return serve(rule.serve, context, turn, trace)
+    if (failing === NONE) return rule.serve.literal ?? roll(rule.serve.rollout!, context, turn, trace)
   }
 
   if (trace !== null) trace.fallthrough()
-  return serve(flag.fallthrough, context, turn, trace)
+  return flag.fallthrough.literal ?? roll(flag.fallthrough.rollout!, context, turn, trace)
 }
 
-/** Those rules whose first clause can match, in their order: `explain` tells of all, with the same outcome. */
+/**
+ * Those rules whose first clause matches, in their order; null when that is not known. `explain` tells of all, with the
+ * same outcome.
+ */
 function likelyRules(index: RuleIndex, context: Context, turn: number): readonly PreparedRule[] | null {
   const value = read(index.attribute, context, turn)
   // Any element of an array may match.
@@ -157,8 +162,7 @@ function isDecision({ reason }: Evaluation): boolean {
   return reason === 'FALLTHROUGH' || reason === 'RULE_MATCH' || reason === 'TARGET_MATCH'
 }
 
-function serve({ literal, rollout }: PreparedServe, context: Context, turn: number, trace: Trace | null): Evaluation {
-  if (rollout === null) return literal!
+function roll(rollout: PreparedRollout, context: Context, turn: number, trace: Trace | null): Evaluation {
   const key = bucketKeyOf(read(rollout.by, context, turn))
   const bucket = key === null ? null : bucketOf(key, rollout.seed)
   const result = bucket === null ? rollout.unbucketed : share(rollout, bucket)

@@ -115,6 +115,8 @@ function indexOf(rules: readonly PreparedRule[]): RuleIndex | null {
     const [first] = rule.clauses
     if (first?.attribute !== attribute || first.negate || !isPlainList(first.source)) return null
     for (const value of new Set<unknown>(first.source.values)) {
+      // Finds itself in a map, but is not equal to itself in a clause.
+      if (Number.isNaN(value)) return null
       const listing = byValue.get(value)
       if (listing === undefined) byValue.set(value, [rule])
       else listing.push(rule)

@@ -15,9 +15,12 @@ export const VERDICTS = {
   cycle: { matched: false, by: 'cycle' },
 } as const satisfies Record<string, SegmentVerdict>
 
-/** The place of the first clause that does not match, or `NONE`. */
-export function firstFailing(clauses: readonly PreparedClause[], context: Context, turn: number): number {
-  for (let i = 0; i < clauses.length; i++) {
+/**
+ * The place of the first clause that does not match, or `NONE`.
+ * @param from clauses before this place are known to match
+ */
+export function firstFailing(clauses: readonly PreparedClause[], from: number, context: Context, turn: number): number {
+  for (let i = from; i < clauses.length; i++) {
     if (!clauseMatches(clauses[i]!, context, turn)) return i
   }
   return NONE
@@ -79,6 +82,6 @@ function decideSegment(segment: PreparedSegment, context: Context, turn: number)
   if (segment.blocked !== null) return VERDICTS.cycle
   for (const list of segment.included) if (isListed(list, context, turn)) return VERDICTS.included
   for (const list of segment.excluded) if (isListed(list, context, turn)) return VERDICTS.excluded
-  for (const rule of segment.rules) if (firstFailing(rule.clauses, context, turn) === NONE) return rule.verdict
+  for (const rule of segment.rules) if (firstFailing(rule.clauses, 0, context, turn) === NONE) return rule.verdict
   return VERDICTS.nothing
 }
