@@ -1,6 +1,6 @@
 /** The server goes dark: applications keep their values, restart from their cache, and catch up by changes. */
 import { contextOf } from './shop.ts'
-import type { Story } from './stage.ts'
+import { revisionOf, type Story } from './stage.ts'
 
 const context = contextOf({ account: 'a-1' })
 
@@ -51,8 +51,8 @@ export const darkServer: Story = {
     await stage.serverReturns()
     await stage.sluice('flag on new-ledger -e production -m "first"')
     await stage.sluice('flag off search -e production -m "second"')
-    const last = JSON.parse(await stage.sluice('lift checkout -e production -m "third" --json')) as { revision: number }
-    await stage.until(fleet, shop => shop.flags.status().revision === last.revision, `all hold revision ${last.revision}`)
+    const last = revisionOf(await stage.sluice('lift checkout -e production -m "third"'))
+    await stage.until(fleet, shop => shop.flags.status().revision === last, `all hold revision ${last}`)
     for (const [i, shop] of fleet.entries()) {
       stage.equal(
         [shop.flags.value('checkout', context, false), shop.flags.value('search', context, true)],

@@ -1,6 +1,6 @@
 /** A migration by percent: growing only adds accounts, shrinking takes the last ones out first. */
 import { contextOf, type Shop } from './shop.ts'
-import type { Story } from './stage.ts'
+import { revisionOf, type Story } from './stage.ts'
 
 const accounts = Array.from({ length: 4_000 }, (_, i) => `account-${i}`)
 
@@ -44,9 +44,9 @@ export const ledgerMigration: Story = {
 
     async function step(percent: number): Promise<number> {
       const output = await stage.sluice(
-        `flag set new-ledger -e production --rollout on=${percent}% --by /account/id -m "${percent} percent" --json`,
+        `flag set new-ledger -e production --rollout on=${percent}% --by /account/id -m "${percent} percent"`,
       )
-      return (JSON.parse(output) as { revision: number }).revision
+      return revisionOf(output)
     }
   },
 }

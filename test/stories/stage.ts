@@ -181,3 +181,10 @@ export function undoLine(output: string): string {
   if (line === undefined) throw new Error(`no line of the output says how to undo it:\n${output}`)
   return line.trim().slice('sluice '.length)
 }
+
+/** The revision that a write has made, as its output tells it. */
+export function revisionOf(output: string): number {
+  const revision = /^ *revision +(\d+)$/m.exec(output)?.[1]
+  if (revision === undefined) throw new Error(`the output names no new revision:\n${output}`)
+  return Number(revision)
+}
