@@ -38,7 +38,16 @@ export function checkEdits(state: State, edits: readonly PlannedEdit[], placeOf:
 
 /** The flags that have one of these as a prerequisite, directly or through others; sorted, without these themselves. */
 export function downstreamOf(flags: ReadonlyMap<string, Flag>, keys: readonly string[]): string[] {
-  const children = usersBy(flags.values(), flag => flag.prerequisites.map(prerequisite => prerequisite.flag))
+  // One bare pass: every kill asks, in an environment of any size.
+  const children = new Map<string, string[]>()
+  for (const { key, prerequisites } of flags.values()) {
+    if (prerequisites.length === 0) continue
+    for (const { flag: parent } of prerequisites) {
+      const known = children.get(parent)
+      if (known === undefined) children.set(parent, [key])
+      else known.push(key)
+    }
+  }
   const found = new Set(keys)
   for (const key of found) for (const child of children.get(key) ?? []) found.add(child)
   for (const key of keys) found.delete(key)
