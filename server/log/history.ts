@@ -8,6 +8,7 @@ import { NO_HASH } from './canonical.ts'
 import { damaged } from './damage.ts'
 import { changeOf, type Entry } from './entry.ts'
 import { type DocumentMaps, emptyMaps, type Memory, putDocument, stateOf } from './memory.ts'
+import { Pace } from './pace.ts'
 import type { ChangesQuery, State, Verification } from './types.ts'
 
 /** Entries read at a time, at first and at most; between two helpings the event loop has its turn. */
@@ -40,7 +41,13 @@ export async function changes(sources: Sources, query: ChangesQuery): Promise<re
   const rows: RowsQuery = { afterRevision, toRevision, since, until, limit, order, touching }
   // Taken before the database is asked: an entry that is stored meanwhile would be missed otherwise, not seen twice.
   const unstored = waiting.map(entry => entry.change).filter(change => fits(change, rows))
-  const stored = (await storage.changes(log, rows)).map(row => read(log, row))
+  const stored: Change[] = []
+  const pace = new Pace()
+  for (const row of await storage.changes(log, rows)) {
+    stored.push(read(log, row))
+    // Each import among them is thousands of edits to hash.
+    if (pace.isDue()) await pace.rest()
+  }
   const newestStored = stored.reduce((newest, change) => Math.max(newest, change.revision), 0)
   const rest = unstored.filter(change => change.revision > newestStored)
   const answer = (order === 'newest' ? [...rest.reverse(), ...stored] : [...stored, ...rest]).slice(0, limit)
