@@ -108,9 +108,15 @@ export function detailsOf(issue: z.core.$ZodIssue): ErrorDetail[] {
     const best = branches[0]
     if (best !== undefined && best.length > 0) return best
   }
-  return [{ path, code: issue.code, message: lowerFirst(issue.message) }]
+  return [{ path, code: issue.code, message: worded(issue.message) }]
 }
 
-function lowerFirst(text: string): string {
-  return text.charAt(0).toLowerCase() + text.slice(1)
+/** Zod's own sentences so that they read on after a path: `clauses[0].op is none of "in", …`. Ours begin in lower case already. */
+function worded(text: string): string {
+  return text
+    .replace(/^Invalid input: expected (.+), received undefined$/, 'is missing: expected $1')
+    .replace(/^Invalid input: expected (.+), received (.+)$/, 'is of type $2, expected $1')
+    .replace(/^Invalid option: expected one of (.+)$/, (_, options: string) => `is none of ${options.replaceAll('|', ', ')}`)
+    .replace(/^Too (big|small): /, 'is too $1: ')
+    .replace(/^[A-Z]/, first => first.toLowerCase())
 }

@@ -59,6 +59,22 @@ t.test('every route refuses a query that it does not know', async t => {
   t.same(wrong, [])
 })
 
+t.test('what is wrong with a field reads on after its path', async t => {
+  const server = await startServer(t)
+  const flags = '/api/v1/projects/default/environments/development'
+  const rows: readonly [method: 'GET' | 'POST' | 'DELETE', path: string, body: unknown, said: RegExp][] = [
+    ['DELETE', `${flags}/kills`, undefined, /: tag is missing: expected string\.$/],
+    ['POST', '/api/v1/projects', { key: 7 }, /: key is of type number, expected string\.$/],
+    ['GET', `${flags}/flags?state=purple`, undefined, /: state is none of "on", "off", "killed"\.$/],
+    ['GET', `${flags}/changes?limit=501`, undefined, /: limit is too big: expected number to be <=500\.$/],
+  ]
+  for (const [method, path, body, said] of rows) {
+    const { status, body: answer } = await server.call(method, path, body)
+    t.equal(status, 400, path)
+    t.match(answer.message, said)
+  }
+})
+
 t.test('bodies are JSON in one spelling, as they are', async t => {
   const server = await startServer(t)
   const send = async (headers: Record<string, string>, body = '{"key":"x"}') => {
