@@ -56,10 +56,13 @@ export function isPlainList({ op, ignoreCase }: Clause): boolean {
 
 /** A target's or segment's list: works like `in`, on the targeting key unless an attribute is named. */
 export function prepareList(fields: Fields, path: string, gathered: Gathered): PreparedList {
-  const { test: _, problems } = operandsOf('in', listOf(fields.values, `${path}.values`), false)
+  const values = listOf(fields.values, `${path}.values`)
+  const { test: _, problems } = operandsOf('in', values, false)
   const problem = problems[0]
   if (problem !== undefined) throw new Malformed(`${path}.${problem.path}`, problem.message)
-  return { attribute: prepareAttribute(fields.attribute, `${path}.attribute`, gathered), values: new Set(listOf(fields.values, path)) }
+  // `other` is never undefined beside a value: a missing attribute would be equal to it.
+  const [one, other = one] = values.length <= 2 ? values : []
+  return { attribute: prepareAttribute(fields.attribute, `${path}.attribute`, gathered), values: new Set(values), one, other }
 }
 
 /** @param name the targeting key when it is left out */

@@ -49,6 +49,7 @@ function anyElement(clause: PreparedClause, elements: readonly unknown[]): boole
 
 export function isListed(list: PreparedList, context: Context, turn: number): boolean {
   const value = read(list.attribute, context, turn)
+  if (typeof value !== 'object' && list.one !== undefined) return value === list.one || value === list.other
   if (!Array.isArray(value)) return list.values.has(value)
   try {
     return value.some(element => list.values.has(element))

@@ -89,6 +89,9 @@ export interface PreparedPrerequisite {
 export interface PreparedList {
   readonly attribute: Attribute
   readonly values: ReadonlySet<unknown>
+  /** Of a list of one or two, those (of one, twice): in a flag not asked for of late, a set costs several visits to memory. */
+  readonly one: unknown
+  readonly other: unknown
 }
 
 export interface PreparedTarget {
