@@ -72,7 +72,7 @@ t.test('a single evaluation', async t => {
 
   t.test('of a context that cannot be taken is INVALID_CONTEXT, and says why', async t => {
     const rows: [context: unknown, named: RegExp][] = [
-      [null, /expected object, received null/],
+      [null, /is of type null, expected object/],
       [[], /expected object/],
       ['user-1', /expected object/],
       [{ targetingKey: 7 }, /targetingKey .*expected string/],
