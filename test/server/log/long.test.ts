@@ -10,7 +10,7 @@ t.test('what is hashed piece by piece is the canonical JSON of the whole entry',
   const texts = ['1', 'quote " and \\', 'zwölf', '']
   await log.commit(write([segment('a', '1')]))
   const { change } = await log.commit(write([...texts.map((text, i) => segment(`s${i}`, text)), removed('a')], { comment: 'why' }))
-  const { hash, ...rest } = change as Change
+  const { hash, ...rest } = change!
   for (const content of [rest, { ...rest, edits: [], comment: null, reverts: 1 }])
     t.equal([...hashedPieces(LOG, content)].join(''), canonicalJson({ log: LOG, ...content }))
   t.match(hash, /^[0-9a-f]{64}$/)
