@@ -4,6 +4,7 @@ import { Failure } from '../../cli/failure.ts'
 import { parseScalar, parseWhere, whereText } from '../../cli/where.ts'
 import type { Clause } from '../../schemas/clause.ts'
 import { OPERATORS } from '../../schemas/operator.ts'
+import { runs } from '../runs.ts'
 
 const FORMS: readonly [text: string, clause: Clause][] = [
   ['/device/os=android', { attribute: '/device/os', op: 'in', values: ['android'] }],
@@ -128,7 +129,7 @@ t.test('what whereText says is read back as the same clause', async t => {
         JSON.stringify([given.attribute, given.op, given.values, given.negate === true])
       )
     }),
-    { numRuns: 500 },
+    runs(500),
   )
   t.ok(said > 100, 'most clauses can be said')
   for (const [, clause] of FORMS) t.same(parseWhere(whereText(clause) ?? ''), clause)

@@ -7,7 +7,7 @@ import { WEIGHT_TOTAL } from '../../schemas/limits.ts'
 import { bucketKeyOf, bucketOf } from '../../sdk/evaluator/bucket.ts'
 import { evaluate } from '../../sdk/evaluator/evaluate.ts'
 import { prepare } from '../../sdk/evaluator/prepare.ts'
-import { runs } from './runs.ts'
+import { runs } from '../runs.ts'
 
 interface Golden {
   readonly seeds: readonly number[]

@@ -7,7 +7,7 @@ import { evaluate, evaluateAs } from '../../sdk/evaluator/evaluate.ts'
 import { explain } from '../../sdk/evaluator/explain.ts'
 import { applyDelta, type Delta, type Documents, prepare, unknownOperators } from '../../sdk/evaluator/prepare.ts'
 import { context, FLAG_KEYS, ruleset } from './arbitrary.ts'
-import { runs } from './runs.ts'
+import { runs } from '../runs.ts'
 
 const on: Flag = {
   key: 'f',

@@ -9,7 +9,7 @@ import { momentOf } from '../../sdk/evaluator/date.ts'
 import { contains, parseAddress, parseNetwork } from '../../sdk/evaluator/network.ts'
 import { operandsOf } from '../../sdk/evaluator/operators.ts'
 import { compareVersions, parseVersion } from '../../sdk/evaluator/version.ts'
-import { runs } from './runs.ts'
+import { runs } from '../runs.ts'
 import { isInNetwork } from './twin.ts'
 
 t.test('versions are read and ordered as the semver package does', async t => {

@@ -6,7 +6,7 @@ import type { Evaluation } from '../../sdk/evaluator/evaluation.ts'
 import { explain } from '../../sdk/evaluator/explain.ts'
 import { applyDelta, prepare, type Prepared } from '../../sdk/evaluator/prepare.ts'
 import { context, FLAG_KEYS, flag, ruleset, segment, SEGMENT_KEYS } from './arbitrary.ts'
-import { runs } from './runs.ts'
+import { runs } from '../runs.ts'
 import { twin } from './twin.ts'
 
 function frozenAllTheWay(value: unknown): boolean {

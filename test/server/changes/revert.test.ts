@@ -11,6 +11,7 @@ import type { ChangeLog, PlannedEdit, State } from '../../../server/log/types.ts
 import { checkEdits } from '../../../server/rulesets/check.ts'
 import { manualClock } from '../../clock.ts'
 import { flag, segment } from '../flags/state.ts'
+import { runs } from '../../runs.ts'
 
 const LOG = 'default/development'
 const actor = { kind: 'system' as const, id: 'test', name: 'test' }
@@ -107,7 +108,7 @@ t.test('any sequence of edits, reverted from the last to the first, leaves what 
       }
       return content(log) === before
     }),
-    { numRuns: 60, seed: 20261121 },
+    runs(60),
   )
   t.ok(reverted > 100, `${reverted} reverts were written`)
   t.equal((await log.verify(LOG)).brokenAt, null)
@@ -137,6 +138,6 @@ t.test('kills that come and go in between neither stop a revert nor are touched 
       const after = log.state(LOG).documents.flag.get('a')
       return after?.enabled === false && JSON.stringify(after.kills) === kills
     }),
-    { numRuns: 40, seed: 20261121 },
+    runs(40),
   )
 })

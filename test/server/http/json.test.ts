@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { SluiceError } from '../../../schemas/errors.ts'
 import { parseJson } from '../../../server/http/json.ts'
+import { runs } from '../../runs.ts'
 
 const read = (text: string | Buffer): unknown => parseJson(Buffer.from(text as string))
 const refusal = (text: string | Buffer): { code: string; path: string | undefined; detail: string | undefined } => {
@@ -20,7 +21,7 @@ t.test('whatever JSON.stringify writes is read as JSON.parse reads it', async t 
       const text = JSON.stringify(value, null, indent)
       t.same(read(text), JSON.parse(text))
     }),
-    { numRuns: 300 },
+    runs(300),
   )
 })
 

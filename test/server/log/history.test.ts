@@ -4,6 +4,7 @@ import Sqlite from 'better-sqlite3'
 import fc from 'fast-check'
 import type { PlannedEdit } from '../../../server/log/types.ts'
 import { LOG, names, opened, removed, segment, write } from './open.ts'
+import { runs } from '../../runs.ts'
 
 t.test('changes are found by revision, moment and document', async t => {
   const { log, clock } = await opened(t, t.testdir())
@@ -79,7 +80,7 @@ t.test('the state at any revision is the state that stood then, for any history,
       if ((await log.verify(LOG)).brokenAt !== null) throw new Error('the chain does not hold')
       await log.close()
     }),
-    { numRuns: 15 },
+    runs(15),
   )
   t.pass('every history')
 })

@@ -1,5 +1,4 @@
 import t from 'tap'
-import type { Change } from '../../../schemas/change.ts'
 import { canonicalJson } from '../../../server/log/canonical.ts'
 import { hashedPieces } from '../../../server/log/entry.ts'
 import type { PlannedEdit } from '../../../server/log/types.ts'

@@ -4,6 +4,7 @@ import { contextSchema } from '../../../schemas/context.ts'
 import { ARRAY_MAX, ATTRIBUTES_MAX, DEPTH_MAX, VALUE_LENGTH_MAX } from '../../../schemas/limits.ts'
 import { parsed } from '../../../server/http/parsed.ts'
 import { contextProblem, isPlain } from '../../../server/ofrep/context.ts'
+import { runs } from '../../runs.ts'
 
 const nested = (levels: number): unknown => (levels === 0 ? 1 : { a: nested(levels - 1) })
 const attributes = (count: number): object => Object.fromEntries(Array.from({ length: count }, (_, i) => [`a${i}`, i]))
@@ -64,7 +65,7 @@ t.test('the hand-written check takes what the schema takes', async t => {
 t.test('and of any JSON at all', async t => {
   const counterexample = fc.check(
     fc.property(fc.jsonValue({ maxDepth: 5 }), context => isPlain(context) === schemaTakes(context)),
-    { numRuns: 2_000, seed: 7 },
+    runs(2_000),
   )
   t.notOk(counterexample.failed, JSON.stringify(counterexample.counterexample))
 })

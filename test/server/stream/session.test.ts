@@ -15,6 +15,7 @@ import {
   step,
 } from '../../../server/stream/session.ts'
 import { parseUpstream } from '../../../server/stream/upstream.ts'
+import { runs } from '../../runs.ts'
 
 const readings = (changed: Partial<Readings> = {}): Readings => ({
   now: 0,
@@ -256,7 +257,7 @@ t.test('whatever an SDK sends is understood or closes the stream; it never throw
       }
       return true
     }),
-    { numRuns: 500 },
+    runs(500),
   )
   t.pass('500 courses of messages')
 })
