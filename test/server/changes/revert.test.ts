@@ -18,14 +18,14 @@ const actor = { kind: 'system' as const, id: 'test', name: 'test' }
 const KEYS = ['a', 'b', 'c', 'd']
 
 type Step =
-  | { kind: 'create' | 'archive' | 'toggle' | 'off'; key: string }
+  | { kind: 'create' | 'archive' | 'flip' | 'off'; key: string }
   | { kind: 'rules' | 'segment'; key: string; n: number }
   | { kind: 'prerequisite'; key: string; parent: string }
   | { kind: 'many'; keys: string[] }
 
 const key = fc.constantFrom(...KEYS)
 const step: fc.Arbitrary<Step> = fc.oneof(
-  fc.record({ kind: fc.constantFrom('create' as const, 'archive' as const, 'toggle' as const, 'off' as const), key }),
+  fc.record({ kind: fc.constantFrom('create' as const, 'archive' as const, 'flip' as const, 'off' as const), key }),
   fc.record({ kind: fc.constantFrom('rules' as const, 'segment' as const), key, n: fc.integer({ min: 0, max: 3 }) }),
   fc.record({ kind: fc.constant('prerequisite' as const), key, parent: key }),
   fc.record({ kind: fc.constant('many' as const), keys: fc.uniqueArray(key, { minLength: 1 }) }),
@@ -43,7 +43,7 @@ function planOf(step: Step, state: State): readonly PlannedEdit[] {
       return flags.has(step.key) ? [] : [{ type: 'flag', key: step.key, after: flag(step.key) }]
     case 'archive':
       return [{ type: 'flag', key: step.key, after: null }]
-    case 'toggle':
+    case 'flip':
       return patched(step.key, { enabled: !(flags.get(step.key)?.enabled ?? false) })
     case 'off':
       return patched(step.key, { fallthrough: { variation: 'off' } })
