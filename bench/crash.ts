@@ -16,6 +16,7 @@ import { openLog } from '../server/log/log.ts'
 import type { ChangeLog } from '../server/log/types.ts'
 import { recordingLogger } from '../test/server/log/open.ts'
 import { PAIR, PAIR_KEY } from './crash-writer.ts'
+import { budget } from './report.ts'
 import { randomFrom } from '../test/random.ts'
 
 /** The process is killed when it has said this many acknowledgements, at most. */
@@ -129,7 +130,9 @@ async function main(): Promise<void> {
       `crash: ${result.cycles} × kill -9, seed ${seed}: ${result.acknowledged} acknowledged, ${result.problems.length === 0 ? '0 lost' : 'FAILED'}, ` +
         `${result.unacknowledged} stored without an answer, ${((performance.now() - start) / 1_000).toFixed(0)} s\n`,
     )
-    if (result.problems.length > 0) process.exitCode = 1
+    const isMet = result.problems.length === 0
+    budget(`acknowledged writes lost over ${cycles} kill -9`, '0', isMet ? '0' : (result.problems[0] ?? ''), isMet)
+    if (!isMet) process.exitCode = 1
   } finally {
     rmSync(data, { recursive: true, force: true })
   }
