@@ -8,6 +8,7 @@ import { readFileSync, statSync } from 'node:fs'
 import { type FileHandle, open, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { RULESET_BYTES_MAX } from '../schemas/limits.ts'
+import { messageOf } from './failure.ts'
 import { isWhole, type Whole } from './messages.ts'
 
 /** Grows when the file's meaning changes: an SDK reads its own format alone. */
@@ -154,8 +155,4 @@ async function syncFolder(path: string): Promise<void> {
 
 function isMissing(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'ENOENT'
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

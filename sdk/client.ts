@@ -15,16 +15,17 @@ import { decideSafely, evaluateAs } from './evaluator/evaluate.ts'
 import { typeOfValue } from './evaluator/evaluation.ts'
 import { explain } from './evaluator/explain.ts'
 import { applyDelta, type Prepared, type PreparedFlag, prepare, unknownOperators } from './evaluator/prepare.ts'
+import { messageOf } from './failure.ts'
+import { Listeners } from './listeners.ts'
 import { type Delta, parseMessage, type Whole } from './messages.ts'
 import { duration, type Settings } from './options.ts'
+import { Saver } from './saver.ts'
 import type { Link, Transport } from './transport.ts'
 import type { Context, Events, Explanation, Json, Ready, Sluice, Status } from './types.ts'
 import { VERSION } from './version.ts'
 
 /** How often counts are sent. */
 const REPORT_INTERVAL_MS = 5_000
-/** The cache file is written at most so often. */
-const SAVE_INTERVAL_MS = 1_000
 /** How long `close` waits for what is still to be written or sent. */
 const CLOSE_TIMEOUT_MS = 2_000
 
@@ -47,7 +48,7 @@ class Client implements Sluice {
   readonly #random: () => number
   /** Null when the options name no server. */
   readonly #transport: Transport | null
-  readonly #cache: Cache | null
+  readonly #saver: Saver | null
   readonly #counts = new Counts<PreparedFlag>()
 
   #prepared: Prepared = prepare({ flags: [], segments: [] }, 0)
@@ -68,13 +69,9 @@ class Client implements Sluice {
 
   #reportTimer: Timer | null = null
   readonly #reporting = new AbortController()
-  #saveTimer: Timer | null = null
-  #saving: Promise<void> | null = null
-  #unsaved = false
   #rulesets = 0
-  #savedAt = -Infinity
 
-  readonly #listeners = { change: new Set<Events['change']>(), stale: new Set<Events['stale']>(), ready: new Set<Events['ready']>() }
+  readonly #listeners: Listeners
   readonly #waiting = new Set<() => void>()
   #wasReady = false
   #wasStale = false
@@ -87,11 +84,13 @@ class Client implements Sluice {
     this.#clock = clock
     this.#random = random
     this.#since = clock.now()
-    for (const problem of settings.problems) settings.logger.error(problem)
-    const { base, key, cache } = settings
+    const { base, key, logger } = settings
+    this.#listeners = new Listeners(logger)
+    for (const problem of settings.problems) logger.error(problem)
     this.#transport = base === null ? null : transport(base, key)
-    this.#cache = base === null || cache === null ? null : cacheFile(cache, base, key)
-    const cached = this.#loadCache()
+    const cache = base === null || settings.cache === null ? null : cacheFile(settings.cache, base, key)
+    this.#saver = cache === null ? null : new Saver(cache, clock, logger, () => this.#whole())
+    const cached = cache === null ? null : this.#load(cache)
     const state = begin(cached ?? NOTHING, settings.pollIntervalMs, clock.monotonic())
     this.#state = this.#transport === null ? { ...state, stream: { phase: 'closed' } } : state
     this.#wasStale = isStale(this.#state)
@@ -198,15 +197,7 @@ class Client implements Sluice {
   }
 
   on<E extends keyof Events>(event: E, listener: Events[E]): () => void {
-    const listeners = this.#listeners[event] as Set<Events[E]> | undefined
-    if (listeners === undefined || typeof listener !== 'function') {
-      this.#settings.logger.error(`on(${JSON.stringify(event)}) was not understood, expected 'change', 'stale' or 'ready' and a function`)
-      return () => undefined
-    }
-    // Wrapped, so that one function added twice is two listeners, each with its own end.
-    const own = ((...values: Parameters<Events[E]>) => (listener as (...values: unknown[]) => void)(...values)) as Events[E]
-    listeners.add(own)
-    return () => void listeners.delete(own)
+    return this.#listeners.on(event, listener)
   }
 
   close(): Promise<void> {
@@ -216,10 +207,9 @@ class Client implements Sluice {
 
   async #close(): Promise<void> {
     this.#reportTimer?.cancel()
-    this.#saveTimer?.cancel()
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<void>(resolve => (timer = setTimeout(resolve, CLOSE_TIMEOUT_MS)))
-    await Promise.race([Promise.all([this.#report(), this.#saveAll()]), late])
+    await Promise.race([Promise.all([this.#report(), this.#saver?.close()]), late])
     clearTimeout(timer)
     this.#reporting.abort()
     this.#handle({ type: 'close' })
@@ -359,7 +349,7 @@ class Client implements Sluice {
     this.#flags = flags
     this.#segments = segments
     // Comparing is the expensive part: only for those who listen.
-    const isHeard = this.#listeners.change.size > 0
+    const isHeard = this.#listeners.isHeard('change')
     this.#taken(isHeard ? differing(before.flags, flags) : [], isHeard ? differing(before.segments, segments) : [])
   }
 
@@ -368,16 +358,15 @@ class Client implements Sluice {
     if (!this.#hasRuleset) this.#counts.take()
     this.#hasRuleset = true
     this.#operatorsAreOld = true
-    this.#unsaved = true
-    this.#saveLater()
-    if (this.#listeners.change.size === 0) {
+    this.#saver?.changed()
+    if (!this.#listeners.isHeard('change')) {
       this.#dependents = null
       return
     }
     if (this.#dependents === null) this.#dependents = new Dependents(this.#flags, this.#segments)
     else this.#dependents.update(this.#flags, this.#segments, changedFlags, changedSegments)
     const affected = this.#dependents.affected(changedFlags, changedSegments)
-    if (affected.length > 0) this.#emit('change', affected)
+    if (affected.length > 0) this.#listeners.emit('change', affected)
   }
 
   // What is told to the application.
@@ -391,11 +380,11 @@ class Client implements Sluice {
       this.#settings.logger.info(connected ? `Connected at revision ${this.#state.held.revision}` : 'The stream is down')
     this.#wasConnected = connected
     this.#wasStale = stale
-    if (becameStale) this.#emit('stale', stale)
+    if (becameStale) this.#listeners.emit('stale', stale)
     if (this.#isReady() && !this.#wasReady) {
       this.#wasReady = true
       for (const done of this.#waiting) done()
-      this.#emit('ready')
+      this.#listeners.emit('ready')
     }
   }
 
@@ -403,22 +392,6 @@ class Client implements Sluice {
   #isReady(): boolean {
     const { held, confirmed, tried } = this.#state
     return held.epoch !== '' && (confirmed || tried)
-  }
-
-  #emit<E extends keyof Events>(event: E, ...values: Parameters<Events[E]>): void {
-    for (const listener of this.#listeners[event]) {
-      try {
-        const result: unknown = (listener as (...values: unknown[]) => unknown)(...values)
-        // An asynchronous listener fails later.
-        if (result instanceof Promise) result.catch((error: unknown) => this.#listenerFailed(event, error))
-      } catch (error) {
-        this.#listenerFailed(event, error)
-      }
-    }
-  }
-
-  #listenerFailed(event: string, error: unknown): void {
-    this.#settings.logger.error(`A listener of "${event}" threw: ${messageOf(error)}. The others were called`)
   }
 
   // The counts.
@@ -446,9 +419,8 @@ class Client implements Sluice {
 
   // The cache file.
 
-  #loadCache(): Whole | null {
-    const loaded = this.#cache?.load()
-    if (loaded === undefined) return null
+  #load(cache: Cache): Whole | null {
+    const loaded = cache.load()
     if (loaded.whole === null) {
       if (loaded.problem !== null) this.#settings.logger.warn(loaded.problem)
       return null
@@ -465,35 +437,9 @@ class Client implements Sluice {
     }
   }
 
-  #saveLater(): void {
-    if (this.#cache === null || this.#saveTimer !== null || this.#saving !== null || this.#closed !== null) return
-    this.#saveTimer = this.#clock.after(Math.max(0, this.#savedAt + SAVE_INTERVAL_MS - this.#clock.monotonic()), () => {
-      this.#saveTimer = null
-      this.#startSave()
-    })
-  }
-
-  #startSave(): void {
-    if (this.#cache === null || this.#state.held.epoch === '') return
-    this.#unsaved = false
-    this.#savedAt = this.#clock.monotonic()
+  #whole(): Whole | null {
     const { epoch, revision } = this.#state.held
-    this.#saving = this.#cache
-      .save({ epoch, revision, flags: [...this.#flags.values()], segments: [...this.#segments.values()] })
-      .catch((error: unknown) =>
-        this.#settings.logger.warn(`The cache file could not be written: ${messageOf(error)}. The older one stands`),
-      )
-      .then(() => {
-        this.#saving = null
-        if (this.#unsaved) this.#saveLater()
-      })
-  }
-
-  /** Until the file holds what the client holds. */
-  async #saveAll(): Promise<void> {
-    await this.#saving
-    if (this.#unsaved) this.#startSave()
-    await this.#saving
+    return epoch === '' ? null : { epoch, revision, flags: [...this.#flags.values()], segments: [...this.#segments.values()] }
   }
 }
 
@@ -501,8 +447,4 @@ class Client implements Sluice {
 function differing(before: ReadonlyMap<string, unknown>, after: ReadonlyMap<string, unknown>): string[] {
   const keys = new Set([...before.keys(), ...after.keys()])
   return [...keys].filter(key => !isDeepStrictEqual(before.get(key), after.get(key)))
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }
