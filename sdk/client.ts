@@ -4,7 +4,7 @@
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { Flag } from '../schemas/flag.ts'
-import type { ValueType } from '../schemas/reason.ts'
+import type { EvaluationError, ValueType } from '../schemas/reason.ts'
 import type { Segment } from '../schemas/segment.ts'
 import { type Cache, cacheFile } from './cache.ts'
 import type { Clock, Timer } from './clock.ts'
@@ -12,7 +12,7 @@ import { type Action, begin, type Event, isStale, next, NOTHING, type State, wak
 import { Counts } from './counts.ts'
 import { Dependents } from './dependents.ts'
 import { decideSafely, evaluateAs } from './evaluator/evaluate.ts'
-import { typeOfValue } from './evaluator/evaluation.ts'
+import { type Evaluation, typeOfValue } from './evaluator/evaluation.ts'
 import { explain } from './evaluator/explain.ts'
 import { applyDelta, type Prepared, type PreparedFlag, prepare, unknownOperators } from './evaluator/prepare.ts'
 import { messageOf } from './failure.ts'
@@ -21,7 +21,7 @@ import { type Delta, parseMessage, type Whole } from './messages.ts'
 import { duration, type Settings } from './options.ts'
 import { Saver } from './saver.ts'
 import type { Link, Transport } from './transport.ts'
-import type { Context, Events, Explanation, Json, Ready, Sluice, Status } from './types.ts'
+import type { Context, Details, Events, Explanation, Json, Ready, Sluice, Status } from './types.ts'
 import { VERSION } from './version.ts'
 
 /** How often counts are sent. */
@@ -140,31 +140,55 @@ class Client implements Sluice {
 
   /** As `#value`, for a flag that is asked for the first time or yields an error. */
   #valueAndCount(flag: string, context: Context, fallback: Json | undefined, type: ValueType | null): Json | undefined {
+    const { value } = this.#evaluateAndCount(flag, context, type)
+    return value === undefined ? fallback : value
+  }
+
+  #evaluateAndCount(flag: string, context: Context, type: ValueType | null): Evaluation {
     const evaluation = evaluateAs(this.#prepared, flag, context, type)
     const prepared = this.#prepared.flags.get(flag)
-    if (evaluation.value === undefined || prepared === undefined) {
-      this.#counts.addError(flag, evaluation)
-      return fallback
-    }
-    this.#counts.addFirst(flag, prepared, evaluation)
-    return evaluation.value
+    const entry = this.#counts.entry(flag)
+    if (evaluation.value === undefined || prepared === undefined) this.#counts.addError(flag, evaluation)
+    else if (entry === undefined) this.#counts.addFirst(flag, prepared, evaluation)
+    else if (entry.last.evaluation === evaluation) entry.last.count++
+    else this.#counts.addOther(entry, evaluation)
+    return evaluation
+  }
+
+  details<T extends Json | undefined>(flag: string, context: Context, fallback: T, type?: ValueType): Details<T> {
+    if (this.#state.held.epoch === '') return this.#notReady(fallback)
+    return this.#detailsOf(flag, this.#evaluateAndCount(flag, context, type ?? typeOfValue(fallback)), fallback)
   }
 
   explain<T extends Json | undefined>(flag: string, context: Context, fallback: T): Explanation<T> {
-    const revision = this.#state.held.revision
-    const stale = isStale(this.#state)
-    const failed = { variation: null, reason: 'ERROR', flagVersion: null, revision, stale, steps: [] } as const
-    if (this.#state.held.epoch === '') {
-      return { ...failed, value: fallback, error: 'NOT_READY', message: 'No ruleset has arrived yet. Await ready(), or give a cache file.' }
-    }
+    if (this.#state.held.epoch === '') return { ...this.#notReady(fallback), steps: [] }
     try {
       const { steps, ...explained } = explain(this.#prepared, flag, context)
       const asked = evaluateAs(this.#prepared, flag, context, typeOfValue(fallback))
-      const evaluation = asked.error === 'TYPE_MISMATCH' ? asked : explained
-      return { ...evaluation, value: (evaluation.value === undefined ? fallback : evaluation.value) as T, revision, stale, steps }
+      return { ...this.#detailsOf(flag, asked.error === 'TYPE_MISMATCH' ? asked : explained, fallback), steps }
     } catch (error) {
-      return { ...failed, value: fallback, error: 'MALFORMED_FLAG', message: messageOf(error) }
+      return { ...this.#failed(fallback, 'MALFORMED_FLAG', messageOf(error)), steps: [] }
     }
+  }
+
+  #detailsOf<T extends Json | undefined>(flag: string, evaluation: Evaluation, fallback: T): Details<T> {
+    const metadata = this.#prepared.flags.get(flag)?.metadata ?? null
+    return {
+      ...evaluation,
+      value: (evaluation.value === undefined ? fallback : evaluation.value) as T,
+      ...(metadata === null ? {} : { metadata }),
+      revision: this.#state.held.revision,
+      stale: isStale(this.#state),
+    }
+  }
+
+  #notReady<T>(fallback: T): Details<T> {
+    return this.#failed(fallback, 'NOT_READY', 'No ruleset has arrived yet. Await ready(), or give a cache file.')
+  }
+
+  #failed<T>(fallback: T, error: EvaluationError, message: string): Details<T> {
+    const { revision } = this.#state.held
+    return { value: fallback, variation: null, reason: 'ERROR', error, message, flagVersion: null, revision, stale: isStale(this.#state) }
   }
 
   // What is known about the connection.

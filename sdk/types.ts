@@ -46,8 +46,11 @@ export interface Step {
   readonly steps?: readonly Step[]
 }
 
-/** A value and how it came about. */
-export interface Explanation<T = Json | undefined> {
+/** The types a flag's values can have; all values of one flag share one. */
+export type ValueType = 'boolean' | 'string' | 'number' | 'object'
+
+/** A value and why it came out. */
+export interface Details<T = Json | undefined> {
   /** What `value` would have answered. */
   readonly value: T
   /** The variation's key, null when the default was taken. */
@@ -62,11 +65,21 @@ export interface Explanation<T = Json | undefined> {
   readonly prerequisite?: string
   /** The context has no value for the attribute that the rollout buckets by. */
   readonly unbucketed?: true
+  /** The bucket of a rollout decided. */
+  readonly rollout?: true
+  /** Nothing about the context could have changed the outcome: no kills, prerequisites, targets, rules or rollout. */
+  readonly static?: true
   readonly flagVersion: number | null
+  /** The flag's own metadata, where it has any. */
+  readonly metadata?: Readonly<Record<string, string | number | boolean>>
   /** The ruleset's revision. */
   readonly revision: number
   /** Whether the ruleset may be out of date: see `Status.stale`. */
   readonly stale: boolean
+}
+
+/** A value and how it came about. */
+export interface Explanation<T = Json | undefined> extends Details<T> {
   readonly steps: readonly Step[]
 }
 
@@ -155,7 +168,12 @@ export interface Sluice {
   number(flag: string, context: Context, fallback: number): number
   /** An object or array. Its shape is the caller's to know: the server promises JSON, not `T`. */
   object<T extends Json>(flag: string, context: Context, fallback: T): T
-  /** As `value`, with the reason and every step taken. Costs more, and is not counted as an evaluation. */
+  /**
+   * As `value`, with the variation and the reason; counted as an evaluation like it.
+   * @param type what the value must be, where that is not the type of `fallback`
+   */
+  details<T extends Json | undefined>(flag: string, context: Context, fallback: T, type?: ValueType): Details<T>
+  /** As `details`, with every step taken. Costs more, and is not counted as an evaluation. */
   explain<T extends Json | undefined>(flag: string, context: Context, fallback: T): Explanation<T>
   /** Listen. Answers the function that ends it. A listener that throws is contained and logged. */
   on<E extends keyof Events>(event: E, listener: Events[E]): () => void

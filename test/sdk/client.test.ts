@@ -139,6 +139,39 @@ t.test('explain tells why, with the revision and whether it is stale', async t =
   t.match(client.explain('none', {}, 5), { value: 5, reason: 'ERROR', error: 'FLAG_NOT_FOUND' })
 })
 
+t.test('details tells what explain tells, without the steps, and is counted', async t => {
+  const { client, clock, goLive, link } = start()
+  t.match(client.details('a', {}, 1), { value: 1, reason: 'ERROR', error: 'NOT_READY', variation: null, revision: 0 })
+  const half = [
+    { variation: 'on', weight: 50_000 },
+    { variation: 'off', weight: 50_000 },
+  ]
+  goLive([
+    flag('a', { metadata: { team: 'payments' } }),
+    flag('off', { enabled: false }),
+    flag('split', { fallthrough: { rollout: { by: 'targetingKey', weights: half } } }),
+    { key: 'torn' } as Flag,
+  ])
+  for (const name of ['a', 'off', 'split', 'torn', 'none']) {
+    for (const context of [{}, { targetingKey: 'b' }] as Context[]) {
+      const { steps, ...explained } = client.explain(name, context, false)
+      t.type(steps, Array)
+      t.match(explained, client.details(name, context, false), name)
+    }
+  }
+  t.match(client.details('a', {}, null), { value: true, static: true, metadata: { team: 'payments' } }, 'no default takes any type')
+  t.match(client.details('a', {}, null, 'string'), { value: null, error: 'TYPE_MISMATCH' })
+  clock.advance(5_000)
+  const counts = link()
+    .sent.filter(message => message.type === 'counts')
+    .flatMap(report => report.counts as { flag: string; count: number }[])
+  t.equal(
+    counts.reduce((sum, { count }) => sum + count, 0),
+    12,
+    'those of details, not those of explain, and none from before there was a ruleset',
+  )
+})
+
 t.test('nothing that is asked makes it throw', async t => {
   const { client, goLive } = start()
   const hostile = new Proxy(
@@ -166,6 +199,7 @@ t.test('nothing that is asked makes it throw', async t => {
       t.doesNotThrow(() => {
         client.value(name, context, false)
         client.explain(name, context, false)
+        client.details(name, context, false)
         client.number(name, context, 1)
       })
     }
