@@ -34,7 +34,10 @@ export const helloSchema = z.looseObject({
 })
 export const appliedSchema = z.looseObject({ type: z.literal('applied'), revision })
 
-/** Evaluations since the last report, summed. `variation` is null for an error. */
+/**
+ * Evaluations since the last report, summed: on the stream, and as the body of `POST /telemetry` from SDKs that poll.
+ * What is optional is not said by older SDKs.
+ */
 export const countsSchema = z.looseObject({
   type: z.literal('counts'),
   /** Evaluations that no longer fitted and were only counted. */
@@ -43,8 +46,13 @@ export const countsSchema = z.looseObject({
     .array(
       z.looseObject({
         flag: z.string().max(256),
+        /** Null for an error. */
         variation: z.string().max(128).nullable(),
         reason: z.string().max(64),
+        /** Which `ERROR` it was. */
+        error: z.string().max(64).optional(),
+        /** With `TYPE_MISMATCH`: the type that was asked for. */
+        asked: z.string().max(64).optional(),
         count: z.number().int().min(1),
         unbucketed: z.number().int().min(0).optional(),
       }),
@@ -52,6 +60,10 @@ export const countsSchema = z.looseObject({
     .max(COUNTS_MAX),
   /** Operators that this SDK does not know, with the flags or segments that use them. */
   unknownOperators: z.array(z.looseObject({ op: z.string().max(64), where: z.string().max(300) })).max(UNKNOWN_OPERATORS_MAX),
+  /** Who reports, where no hello has said it: with `POST /telemetry`. */
+  service: z.string().max(128).optional(),
+  instance: z.string().max(128).optional(),
+  sdk: z.string().max(64).optional(),
 })
 
 export const upstreamSchema = z.discriminatedUnion('type', [helloSchema, appliedSchema, countsSchema])

@@ -9,7 +9,7 @@ import type { Segment } from '../schemas/segment.ts'
 import { type Cache, cacheFile } from './cache.ts'
 import type { Clock, Timer } from './clock.ts'
 import { type Action, begin, type Event, isStale, next, NOTHING, type State, wakeAt } from './connection.ts'
-import { Counts } from './counts.ts'
+import { Counts, type Report } from './counts.ts'
 import { Dependents } from './evaluator/dependents.ts'
 import { decideSafely, evaluateAs } from './evaluator/evaluate.ts'
 import { type Evaluation, typeOfValue } from './evaluator/evaluation.ts'
@@ -24,6 +24,8 @@ import type { Link, Transport } from './transport.ts'
 import type { Context, Details, Events, Explanation, Json, Ready, Sluice, Status } from './types.ts'
 import { VERSION } from './version.ts'
 
+/** What this SDK is, as the server shows it. */
+const SDK = `node/${VERSION}`
 /** How often counts are sent. */
 const REPORT_INTERVAL_MS = 5_000
 /** How long `close` waits for what is still to be written or sent. */
@@ -148,7 +150,7 @@ class Client implements Sluice {
     const evaluation = evaluateAs(this.#prepared, flag, context, type)
     const prepared = this.#prepared.flags.get(flag)
     const entry = this.#counts.entry(flag)
-    if (evaluation.value === undefined || prepared === undefined) this.#counts.addError(flag, evaluation)
+    if (evaluation.value === undefined || prepared === undefined) this.#counts.addError(flag, evaluation, type)
     else if (entry === undefined) this.#counts.addFirst(flag, prepared, evaluation)
     else if (entry.last.evaluation === evaluation) entry.last.count++
     else this.#counts.addOther(entry, evaluation)
@@ -273,7 +275,7 @@ class Client implements Sluice {
           type: 'hello',
           instance,
           service,
-          sdk: `node/${VERSION}`,
+          sdk: SDK,
           revision: action.held.revision,
           epoch: action.held.epoch,
         })
@@ -379,7 +381,7 @@ class Client implements Sluice {
 
   #taken(changedFlags: readonly string[], changedSegments: readonly string[]): void {
     // Defaults answered before there was a ruleset say nothing about a flag.
-    if (!this.#hasRuleset) this.#counts.take()
+    if (!this.#hasRuleset) this.#counts.clear()
     this.#hasRuleset = true
     this.#operatorsAreOld = true
     this.#saver?.changed()
@@ -437,8 +439,14 @@ class Client implements Sluice {
     const reports = this.#counts.take()
     for (const report of reports) {
       if (isLive) this.#send(report)
-      else if ((await this.#transport?.report(JSON.stringify(report), this.#reporting.signal)) !== true) this.#counts.giveBack(report)
+      else if ((await this.#transport?.report(this.#named(report), this.#reporting.signal)) !== true) this.#counts.giveBack(report)
     }
+  }
+
+  /** Beside the stream no hello has said whose counts these are. */
+  #named(report: Report): string {
+    const { service, instance } = this.#settings
+    return JSON.stringify({ ...report, service: service.slice(0, 128), instance: instance.slice(0, 128), sdk: SDK })
   }
 
   // The cache file.

@@ -18,6 +18,7 @@ const ROWS_BYTES_MAX = UPSTREAM_BYTES_MAX - 4_096
 export interface Counted {
   readonly variation: string | null
   readonly reason: string
+  readonly error?: string | undefined
   readonly unbucketed?: true | undefined
 }
 
@@ -43,8 +44,20 @@ interface Row {
   readonly flag: string
   readonly variation: string | null
   readonly reason: string
+  /** Which `ERROR` it was. */
+  readonly error?: string
+  /** The type that was asked for and that the flag does not have. */
+  readonly asked?: string
   count: number
   unbucketed?: number
+}
+
+/** One kind of failure of one flag. */
+interface Failure {
+  readonly flag: string
+  readonly error: string
+  readonly asked: string | null
+  count: number
 }
 
 export interface UnknownOperator {
@@ -65,7 +78,10 @@ export class Counts<P> {
   readonly #entries = new Map<string, Entry<P>>()
   /** Results told apart, over all entries. */
   #counters = 0
-  readonly #errors = new Map<string, Counter>()
+  /** By flag; each fails in a few ways at most. */
+  readonly #failures = new Map<string, Failure[]>()
+  /** Over all flags. */
+  #failureCount = 0
   readonly #rows = new Map<string, Row>()
   #dropped = 0
   #operators: readonly UnknownOperator[] = []
@@ -103,16 +119,31 @@ export class Counts<P> {
     this.#entries.set(flag, { flag, prepared, last: { evaluation, count: 1 }, more: null })
   }
 
-  /** Count a result without a value. Errors are shared between flags, and flags that do not exist are without number. */
-  addError(flag: string, evaluation: Counted): void {
+  /**
+   * Count a result without a value. Errors are shared between flags, and flags that do not exist are without number.
+   * @param asked the type of the caller's default; null for any
+   */
+  addError(flag: string, evaluation: Counted, asked: string | null): void {
     if (typeof flag !== 'string' || flag.length > KEY_LENGTH_MAX) {
       this.#dropped++
       return
     }
-    const counter = this.#errors.get(flag)
-    if (counter !== undefined) counter.count++
-    else if (this.#errors.size < ROWS_MAX) this.#errors.set(flag, { evaluation, count: 1 })
-    else this.#dropped++
+    const error = evaluation.error ?? ''
+    const type = error === 'TYPE_MISMATCH' ? asked : null
+    const known = this.#failures.get(flag)
+    const same = known?.find(failure => failure.error === error && failure.asked === type)
+    if (same !== undefined) {
+      same.count++
+      return
+    }
+    if (this.#failureCount >= ROWS_MAX) {
+      this.#dropped++
+      return
+    }
+    this.#failureCount++
+    const failure = { flag, error, asked: type, count: 1 }
+    if (known === undefined) this.#failures.set(flag, [failure])
+    else known.push(failure)
   }
 
   /** The ruleset changes: what was prepared is not to be used again. The sums stay. */
@@ -120,6 +151,13 @@ export class Counts<P> {
     this.#collect()
     this.#entries.clear()
     this.#counters = 0
+  }
+
+  /** What was counted is void. */
+  clear(): void {
+    this.forgetPrepared()
+    this.#rows.clear()
+    this.#dropped = 0
   }
 
   /** The operators that this SDK does not know, sent with the next report. */
@@ -169,7 +207,7 @@ export class Counts<P> {
   giveBack(report: Report): void {
     this.#dropped += report.dropped
     if (report.unknownOperators.length > 0) this.repeatUnknownOperators()
-    for (const row of report.counts) this.#addRow(row.flag, row.variation, row.reason, row.count, row.unbucketed ?? 0)
+    for (const { count, unbucketed, ...what } of report.counts) this.#addRow(what, count, unbucketed ?? 0)
   }
 
   #collect(): void {
@@ -177,26 +215,31 @@ export class Counts<P> {
       if (more === null) this.#collectOne(flag, last)
       else for (const counter of more.values()) this.#collectOne(flag, counter)
     }
-    for (const [flag, counter] of this.#errors) this.#collectOne(flag, counter)
-    this.#errors.clear()
+    for (const { flag, error, asked, count } of [...this.#failures.values()].flat()) {
+      const why = { ...(error === '' ? {} : { error }), ...(asked === null ? {} : { asked }) }
+      this.#addRow({ flag, variation: null, reason: 'ERROR', ...why }, count, 0)
+    }
+    this.#failures.clear()
+    this.#failureCount = 0
   }
 
   #collectOne(flag: string, counter: Counter): void {
-    const { evaluation, count } = counter
+    const { count } = counter
     if (count === 0) return
-    this.#addRow(flag, evaluation.variation, evaluation.reason, count, evaluation.unbucketed === true ? count : 0)
+    const { variation, reason, unbucketed } = counter.evaluation
+    this.#addRow({ flag, variation, reason }, count, unbucketed === true ? count : 0)
     counter.count = 0
   }
 
-  #addRow(flag: string, variation: string | null, reason: string, count: number, unbucketed: number): void {
-    const key = `${flag}\n${variation ?? ''}\n${reason}`
+  #addRow(what: Omit<Row, 'count' | 'unbucketed'>, count: number, unbucketed: number): void {
+    const key = `${what.flag}\n${what.variation ?? ''}\n${what.reason}\n${what.error ?? ''}\n${what.asked ?? ''}`
     let row = this.#rows.get(key)
     if (row === undefined) {
       if (this.#rows.size >= ROWS_MAX) {
         this.#dropped += count
         return
       }
-      row = { flag, variation, reason, count: 0 }
+      row = { ...what, count: 0 }
       this.#rows.set(key, row)
     }
     row.count += count

@@ -435,7 +435,7 @@ t.test('while polling, counts are posted, and wait when they are not taken', asy
   await new Promise(resolve => setImmediate(resolve))
   t.match(
     telemetry.map(body => JSON.parse(body) as object),
-    [{ type: 'counts', counts: [{ flag: 'a', count: 2 }] }],
+    [{ type: 'counts', counts: [{ flag: 'a', count: 2 }], service: '', instance: 'instance-1', sdk: /^node\// }],
   )
 })
 

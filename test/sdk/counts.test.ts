@@ -5,12 +5,13 @@ import { type Counted, Counts, type Report, ROWS_MAX } from '../../sdk/counts.ts
 
 const on: Counted = { variation: 'on', reason: 'FALLTHROUGH' }
 const off: Counted = { variation: 'off', reason: 'OFF' }
-const missing: Counted = { variation: null, reason: 'ERROR' }
+const missing: Counted = { variation: null, reason: 'ERROR', error: 'FLAG_NOT_FOUND' }
+const mismatch: Counted = { variation: null, reason: 'ERROR', error: 'TYPE_MISMATCH' }
 
 /** As the client counts: through the flag's entry when there is one. */
 function add(counts: Counts<string>, flag: string, evaluation: Counted): void {
   const entry = counts.entry(flag)
-  if (evaluation.reason === 'ERROR') counts.addError(flag, evaluation)
+  if (evaluation.reason === 'ERROR') counts.addError(flag, evaluation, 'boolean')
   else if (entry === undefined) counts.addFirst(flag, 'prepared', evaluation)
   else if (entry.last.evaluation === evaluation) entry.last.count++
   else counts.addOther(entry, evaluation)
@@ -49,8 +50,8 @@ t.test('sums per flag, variation and reason, and starts anew once taken', async 
         { flag: 'a', variation: 'on', reason: 'FALLTHROUGH', count: 5 },
         { flag: 'a', variation: 'off', reason: 'OFF', count: 1 },
         { flag: 'b', variation: 'on', reason: 'RULE_MATCH', count: 2, unbucketed: 1 },
-        { flag: 'x', variation: null, reason: 'ERROR', count: 3 },
-        { flag: 'y', variation: null, reason: 'ERROR', count: 1 },
+        { flag: 'x', variation: null, reason: 'ERROR', error: 'FLAG_NOT_FOUND', count: 3 },
+        { flag: 'y', variation: null, reason: 'ERROR', error: 'FLAG_NOT_FOUND', count: 1 },
       ],
       unknownOperators: [],
     },
@@ -58,6 +59,33 @@ t.test('sums per flag, variation and reason, and starts anew once taken', async 
   t.same(counts.take(), [])
   add(counts, 'a', on)
   t.equal(counts.take()[0]?.counts[0]?.count, 1, 'a known result is counted from nought again')
+})
+
+t.test('errors are told apart by code, and wrong types by the type asked for', async t => {
+  const counts = new Counts<string>()
+  counts.addError('a', mismatch, 'string')
+  counts.addError('a', mismatch, 'number')
+  counts.addError('a', missing, 'number')
+  counts.addError('a', mismatch, 'string')
+  counts.addError('a', missing, 'string')
+  const error = { flag: 'a', variation: null, reason: 'ERROR' }
+  const rows = [
+    { ...error, error: 'TYPE_MISMATCH', asked: 'string', count: 2 },
+    { ...error, error: 'TYPE_MISMATCH', asked: 'number', count: 1 },
+    { ...error, error: 'FLAG_NOT_FOUND', count: 2 },
+  ]
+  const [report] = counts.take()
+  t.same(report?.counts, rows)
+  counts.giveBack(report!)
+  t.same(counts.take()[0]?.counts, rows, 'and stay so when a report is given back')
+})
+
+t.test('what was counted before there was a ruleset is void, however much it is', async t => {
+  const counts = new Counts<string>()
+  for (let i = 0; i < ROWS_MAX + 5; i++) add(counts, `unknown-${i}`, missing)
+  add(counts, 'a', on)
+  counts.clear()
+  t.same(counts.take(), [])
 })
 
 t.test('a report that could not be sent is added to what came since', async t => {
