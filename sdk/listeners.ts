@@ -1,5 +1,5 @@
 /** Who is told of what, and that nothing of theirs comes back: a listener that throws, now or later, is logged. */
-import { messageOf } from './failure.ts'
+import { contain, messageOf } from './failure.ts'
 import type { Events, Logger } from './types.ts'
 
 export class Listeners {
@@ -34,21 +34,11 @@ export class Listeners {
       if (listeners?.has(listener) !== true) continue
       const failed = (error: unknown): void =>
         this.#logger.error(`A listener of "${event}" threw: ${messageOf(error)}. The others were called`)
-      try {
-        const result: unknown = (listener as (...values: unknown[]) => unknown)(...values)
-        // An asynchronous listener fails later, whatever kind of promise it answers.
-        if (isThenable(result)) Promise.resolve(result).catch(failed)
-      } catch (error) {
-        failed(error)
-      }
+      contain(() => (listener as (...values: unknown[]) => unknown)(...values), failed)
     }
   }
 
   #of<E extends keyof Events>(event: E): Set<Events[E]> | undefined {
     return Object.hasOwn(this.#listeners, event) ? (this.#listeners[event] as Set<Events[E]>) : undefined
   }
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
 }

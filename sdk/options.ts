@@ -1,4 +1,5 @@
 /** Reads what `connect` was given. Nothing here throws: an application must start with a wrong setting too. */
+import { contain } from './failure.ts'
 import type { Logger, Options } from './types.ts'
 
 const POLL_INTERVAL_MS = 30_000
@@ -48,7 +49,8 @@ export function duration(value: unknown, byDefault: number): number {
   return typeof value === 'number' && value >= 0 ? Math.min(value, TIMEOUT_MAX_MS) : byDefault
 }
 
-function readUrl(value: unknown, problems: string[]): string | null {
+function readUrl(given: unknown, problems: string[]): string | null {
+  const value = given instanceof URL ? given.href : given
   if (typeof value !== 'string' || !URL.canParse(value)) {
     problems.push('The option url is not a URL, expected one as in ws://localhost:7400')
     return null
@@ -84,13 +86,11 @@ function text(value: unknown, byDefault: string): string {
 
 /** A logger that is complete and never throws. */
 function safeLogger(logger: Logger | undefined): Required<Logger> {
+  // A broken logger is the application's own matter, and no reason to stop.
+  const ignored = (): void => undefined
   const level = (name: keyof Logger) => (message: string) => {
-    try {
-      if (logger !== undefined) logger[name]?.(message)
-      else if (name === 'error') process.emitWarning(message, 'SluiceWarning')
-    } catch {
-      // A broken logger is the application's own matter, and no reason to stop.
-    }
+    if (logger !== undefined) contain(() => logger[name]?.(message), ignored)
+    else if (name === 'error') process.emitWarning(message, 'SluiceWarning')
   }
   return { debug: level('debug'), info: level('info'), warn: level('warn'), error: level('error') }
 }
