@@ -4,9 +4,9 @@
  * it is believed. Whatever is wrong with it, it is ignored and the reason told; it never stops an application.
  */
 import { createHash, createHmac, type Hmac, randomBytes, timingSafeEqual } from 'node:crypto'
-import { readFileSync, statSync } from 'node:fs'
-import { type FileHandle, open, rename, rm } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { existsSync, readFileSync, statSync } from 'node:fs'
+import { type FileHandle, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import { RULESET_BYTES_MAX } from '../schemas/limits.ts'
 import { messageOf } from './failure.ts'
 import { isWhole, type Whole } from './messages.ts'
@@ -14,6 +14,8 @@ import { isWhole, type Whole } from './messages.ts'
 /** Grows when the file's meaning changes: an SDK reads its own format alone. */
 const FORMAT = 1
 const FILE_BYTES_MAX = RULESET_BYTES_MAX + 1024 * 1024
+/** A temporary file so old has no writer any more. */
+const LEFT_MS = 600_000
 /** Documents written in one go: an environment of 10,000 flags is turned to text in slices, so that the application is not held up. */
 const SLICE = 200
 
@@ -37,9 +39,14 @@ export function cacheFile(path: string, url: string, key: string): Cache {
   const source = createHash('sha256').update(url).digest('hex').slice(0, 16)
   const id = keyId(key)
   const file = isFolder(path) ? join(path, `sluice-${source}-${id}.json`) : path
+  let isSwept = false
   return {
     load: () => load(file, source, id, key),
-    save: whole => save(file, source, id, key, whole),
+    async save(whole) {
+      await save(file, source, id, key, whole)
+      if (!isSwept) await sweep(file)
+      isSwept = true
+    },
   }
 }
 
@@ -50,7 +57,10 @@ function load(file: string, source: string, id: string, key: string): ReturnType
   })
   let bytes: Buffer
   try {
-    if (statSync(file).size > FILE_BYTES_MAX) return ignored('it is larger than any ruleset')
+    const found = statSync(file)
+    // A pipe would be waited for, a device read without end.
+    if (!found.isFile()) return ignored('it is no file')
+    if (found.size > FILE_BYTES_MAX) return ignored('it is larger than any ruleset')
     bytes = readFileSync(file)
   } catch (error) {
     return isMissing(error) ? { whole: null, problem: null } : ignored(messageOf(error))
@@ -78,6 +88,8 @@ function load(file: string, source: string, id: string, key: string): ReturnType
 
 /** A temporary file, forced to disk, renamed over the old one: at every moment one whole file stands. */
 async function save(file: string, source: string, id: string, key: string, whole: Whole): Promise<void> {
+  // Else the rename would put a file in the place of `/dev/null`.
+  if (existsSync(file) && !statSync(file).isFile()) throw new Error(`${file} is no file`)
   const temporary = `${file}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`
   // `wx`: never through a file or link that somebody else put there.
   const handle = await open(temporary, 'wx', 0o600)
@@ -94,6 +106,20 @@ async function save(file: string, source: string, id: string, key: string, whole
     throw error
   }
   await syncFolder(dirname(file))
+}
+
+/** Takes away what writers left that were killed on the way, so that an application that crashes over and over does not fill the disk. */
+async function sweep(file: string): Promise<void> {
+  try {
+    const { mtimeMs } = await stat(file)
+    for (const name of await readdir(dirname(file))) {
+      if (!name.startsWith(`${basename(file)}.`) || !/\.\d+\.[0-9a-f]{8}\.tmp$/.test(name)) continue
+      const left = join(dirname(file), name)
+      if (mtimeMs - (await stat(left)).mtimeMs > LEFT_MS) await rm(left, { force: true })
+    }
+  } catch {
+    // Another process may be sweeping too; what is left then is taken at the next start.
+  }
 }
 
 async function write(handle: FileHandle, sum: Hmac, source: string, id: string, whole: Whole): Promise<void> {
