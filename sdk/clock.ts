@@ -17,8 +17,15 @@ export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
   after(ms, run) {
-    const timer = setTimeout(run, Math.max(0, Math.ceil(ms)))
-    timer.unref()
-    return { cancel: () => clearTimeout(timer) }
+    let afterwards: NodeJS.Immediate | undefined
+    // Not in the timer itself but once waiting sockets were read: an application that held up its process for long has
+    // heard what came meanwhile before silence is judged.
+    const timer = setTimeout(() => (afterwards = setImmediate(run).unref()), Math.max(0, Math.ceil(ms))).unref()
+    return {
+      cancel: () => {
+        clearTimeout(timer)
+        clearImmediate(afterwards)
+      },
+    }
   },
 }
