@@ -70,7 +70,6 @@ class Client implements Sluice {
   #isHandling = false
 
   #reportTimer: Timer | null = null
-  readonly #reporting = new AbortController()
   #rulesets = 0
 
   readonly #listeners: Listeners
@@ -235,12 +234,11 @@ class Client implements Sluice {
     this.#reportTimer?.cancel()
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<void>(resolve => (timer = setTimeout(resolve, CLOSE_TIMEOUT_MS)))
-    await Promise.race([Promise.all([this.#report(), this.#saver?.close()]), late])
-    clearTimeout(timer)
-    this.#reporting.abort()
+    await Promise.race([Promise.all([this.#report(true), this.#saver?.close()]), late])
     this.#handle({ type: 'close' })
     this.#wake?.cancel()
-    this.#transport?.close()
+    await Promise.race([this.#transport?.close(), late])
+    clearTimeout(timer)
     for (const done of this.#waiting) done()
   }
 
@@ -251,13 +249,13 @@ class Client implements Sluice {
     if (this.#isHandling) return
     this.#isHandling = true
     for (let one = this.#events.shift(); one !== undefined; one = this.#events.shift()) {
-      const step = next(this.#state, one, this.#clock.monotonic(), this.#random())
-      this.#state = step.state
       try {
+        const step = next(this.#state, one, this.#clock.monotonic(), this.#random())
+        this.#state = step.state
         for (const action of step.actions) this.#do(action)
       } catch (error) {
         this.#settings.logger.error(`A ruleset could not be taken: ${messageOf(error)}. Keeping the one before, asking anew`)
-        this.#events.push({ type: 'unusable' })
+        if (one.type !== 'unusable') this.#events.push({ type: 'unusable' })
       }
     }
     this.#isHandling = false
@@ -429,17 +427,21 @@ class Client implements Sluice {
     })
   }
 
-  /** Over the stream, or beside it while polling works; otherwise the sums wait. */
-  async #report(): Promise<void> {
+  /** Over the stream, or beside it while polling works; otherwise the sums wait. The last ones are sent in any case. */
+  async #report(isLast = false): Promise<void> {
     const { stream, pollWorked, held } = this.#state
     const isLive = stream.phase === 'live'
-    if (held.epoch === '' || (!isLive && !(pollWorked && stream.phase !== 'closed'))) return
-    if (this.#operatorsAreOld) this.#counts.setUnknownOperators(unknownOperators(this.#prepared))
-    this.#operatorsAreOld = false
-    const reports = this.#counts.take()
-    for (const report of reports) {
-      if (isLive) this.#send(report)
-      else if ((await this.#transport?.report(this.#named(report), this.#reporting.signal)) !== true) this.#counts.giveBack(report)
+    if (held.epoch === '' || stream.phase === 'closed' || !(isLive || pollWorked || isLast)) return
+    try {
+      if (this.#operatorsAreOld) this.#counts.setUnknownOperators(unknownOperators(this.#prepared))
+      this.#operatorsAreOld = false
+      for (const report of this.#counts.take()) {
+        if (isLive) this.#send(report)
+        else if ((await this.#transport?.report(this.#named(report))) !== true) this.#counts.giveBack(report)
+      }
+    } catch (error) {
+      // Nobody awaits a report: what is thrown here would be the application's.
+      this.#settings.logger.error(`Counts could not be sent: ${messageOf(error)}. They are lost, values are not touched`)
     }
   }
 

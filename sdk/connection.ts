@@ -9,8 +9,11 @@ import type { Delta, Downstream, Whole } from './messages.ts'
 /** The first wait after a failure; each further one doubles it. */
 export const RECONNECT_MS = 1_000
 export const RECONNECT_MAX_MS = 30_000
-/** A link must have been live for so long before the waits start small again: one that comes and goes keeps its long ones. */
-export const HEALTHY_MS = 60_000
+/**
+ * A link must have been live for so long before the waits start small again: one that comes and goes keeps its long
+ * ones. As long as the longest wait, and well below the minute after which many proxies close whatever they carry.
+ */
+export const HEALTHY_MS = 30_000
 /** The wait after a refused key or an untrusted certificate. Never for ever: a key revoked by mistake must not need a restart of a fleet. */
 export const SLOW_MS = 300_000
 /** A wait is shortened by up to this share, at random, so that a fleet does not come back in step. */
@@ -23,7 +26,7 @@ export const GREETING_TIMEOUT_MS = 120_000
 export const GAP_MS = 3_000
 /** How long the stream is down before polling starts: most interruptions are shorter. */
 export const POLL_AFTER_MS = 3_000
-/** Longest wait that `drain` can ask for, and longest spread. */
+/** Longest wait that `drain` or `Retry-After` can ask for, and longest spread. */
 export const DRAIN_MAX_MS = 300_000
 
 const UNTRUSTED = "The server's certificate is not trusted, or it does not speak TLS. Trying again every few minutes"
@@ -47,6 +50,8 @@ export interface State {
   readonly poll: Poll
   /** Whether the last poll was answered, so that there is someone to send counts to. */
   readonly pollWorked: boolean
+  /** Until when the server asked not to be polled. */
+  readonly pollNotBefore: number
   /** Failures in a row. */
   readonly failures: number
   /** The key or the certificate was refused: attempts are minutes apart. */
@@ -93,7 +98,12 @@ export type PollAnswer =
   /** 401 or 403. */
   | { readonly kind: 'refused' }
   | { readonly kind: 'untrusted' }
-  | { readonly kind: 'failed'; readonly problem: string }
+  | {
+      readonly kind: 'failed'
+      readonly problem: string
+      /** How long the server asked to be left alone. */
+      readonly retryAfterMs?: number
+    }
 
 export type Action =
   | { readonly do: 'connect'; readonly link: number }
@@ -121,6 +131,7 @@ export function begin(held: Place, pollIntervalMs: number, now: number): State {
     stream: { phase: 'waiting', until: now },
     poll: { phase: 'waiting', until: now + POLL_AFTER_MS },
     pollWorked: false,
+    pollNotBefore: now,
     failures: 0,
     slow: false,
     count: 0,
@@ -350,8 +361,13 @@ function fail(state: State, why: Loss, now: number, random: number, drop: boolea
 }
 
 function polled(state: State, answer: PollAnswer, now: number, random: number): Step {
-  const again: State = { ...state, tried: true, poll: { phase: 'waiting', until: now + state.pollIntervalMs * (1 - 0.1 * random) } }
-  if (answer.kind === 'failed') return stay({ ...again, pollWorked: false, confirmed: false, slow: false })
+  const interval = state.pollIntervalMs * (1 - 0.1 * random)
+  const again: State = { ...state, tried: true, poll: { phase: 'waiting', until: now + interval } }
+  if (answer.kind === 'failed') {
+    const pollNotBefore = now + Math.min(answer.retryAfterMs ?? 0, DRAIN_MAX_MS)
+    const poll: Poll = { phase: 'waiting', until: Math.max(pollNotBefore, now + interval) }
+    return stay({ ...again, poll, pollNotBefore, pollWorked: false, confirmed: false, slow: false })
+  }
   if (answer.kind === 'refused' || answer.kind === 'untrusted') {
     const until = now + jittered(SLOW_MS, random)
     const stream: Stream =
@@ -402,7 +418,7 @@ function startPoll(state: State, now: number): Step {
 function nextPoll(state: State, why: Loss, now: number): Poll {
   const { poll } = state
   if (poll.phase === 'running') return poll
-  if (why === 'refused' && (state.slow || !state.pollWorked)) return { phase: 'waiting', until: now }
+  if (why === 'refused' && (state.slow || !state.pollWorked)) return { phase: 'waiting', until: Math.max(now, state.pollNotBefore) }
   return poll.phase === 'waiting' ? poll : { phase: 'waiting', until: now + POLL_AFTER_MS }
 }
 

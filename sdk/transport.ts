@@ -7,6 +7,7 @@ import { Agent, buildConnector, request, WebSocket } from 'undici'
 import { RULESET_BYTES_MAX } from '../schemas/limits.ts'
 import { PROTOCOL } from '../schemas/protocol.ts'
 import { CONNECT_TIMEOUT_MS, type Loss, type Place, type PollAnswer } from './connection.ts'
+import { messageOf } from './failure.ts'
 import { isDelta, isWhole } from './messages.ts'
 import { VERSION } from './version.ts'
 
@@ -16,16 +17,18 @@ const PAYLOAD_BYTES_MAX = RULESET_BYTES_MAX + 1024 * 1024
 const ANSWER_TIMEOUT_MS = 10_000
 /** How long a whole answer may take. */
 const TRANSFER_TIMEOUT_MS = 120_000
+/** How long a socket that is let go may take to get rid of what was sent: one whose other end is dead never would. */
+const FLUSH_TIMEOUT_MS = 1_500
 
 export interface Transport {
   /** Start a link. Its events come later, never from within this call, and none after `drop`. */
   open(events: LinkEvents): Link
   /** Ask `GET /ruleset`. Never rejects. */
   poll(held: Place, signal: AbortSignal): Promise<PollAnswer>
-  /** Send `POST /telemetry`; resolves to whether it was taken. */
-  report(body: string, signal: AbortSignal): Promise<boolean>
-  /** Drop what is open. */
-  close(): void
+  /** Send `POST /telemetry`; resolves to whether it was taken. Never rejects. */
+  report(body: string): Promise<boolean>
+  /** Drop what is open. Resolves once what was sent on the way has left, or could not within a second or two. */
+  close(): Promise<void>
 }
 
 export interface LinkEvents {
@@ -49,6 +52,8 @@ export function networkTransport(base: string, key: string): Transport {
   const headers = { authorization: `Bearer ${key}`, 'user-agent': `sluice-sdk/${VERSION}` }
   const connector = buildConnector({ timeout: CONNECT_TIMEOUT_MS })
   const links = new Set<Link>()
+  /** Let go, with something still to be sent. */
+  const leaving = new Map<Socket, Promise<void>>()
 
   /**
    * An agent that shows its sockets, and lets the process end.
@@ -84,6 +89,19 @@ export function networkTransport(base: string, key: string): Transport {
     () => undefined,
   )
 
+  function flush(socket: Socket): void {
+    const gone = new Promise<void>(resolve => {
+      const timer = setTimeout(() => socket.destroy(), FLUSH_TIMEOUT_MS).unref()
+      socket.once('close', () => {
+        clearTimeout(timer)
+        leaving.delete(socket)
+        resolve()
+      })
+    })
+    leaving.set(socket, gone)
+    socket.destroySoon()
+  }
+
   return {
     open(events) {
       let why: Loss = 'unreachable'
@@ -101,7 +119,7 @@ export function networkTransport(base: string, key: string): Transport {
           end()
           websocket.close()
           // The close frame goes out, its answer is not waited for: a dead peer never gives one.
-          if (why === 'closed') socket?.destroySoon()
+          if (why === 'closed' && socket !== null) flush(socket)
           else socket?.destroy()
         },
         bytesRead: () => socket?.bytesRead ?? 0,
@@ -135,17 +153,23 @@ export function networkTransport(base: string, key: string): Transport {
       // What is held: so that the answer is nothing, or what changed since, where the server still knows it.
       const condition = held.epoch === '' ? {} : { 'if-none-match': `"${held.epoch}.${held.revision}"` }
       const basis = held.epoch === '' ? '' : `?epoch=${encodeURIComponent(held.epoch)}&revision=${held.revision}`
+      const limit = limited(TRANSFER_TIMEOUT_MS)
+      signal.addEventListener('abort', limit.abort, { once: true })
       try {
         const answer = await request(`${base}/ruleset${basis}`, {
           dispatcher: polls,
           headers: { ...headers, ...condition, accept: 'application/json' },
-          signal: AbortSignal.any([signal, AbortSignal.timeout(TRANSFER_TIMEOUT_MS)]),
+          signal: limit.signal,
         })
         if (answer.statusCode !== 200) {
           await answer.body.dump()
           if (answer.statusCode === 304) return { kind: 'unchanged' }
           if (answer.statusCode === 401 || answer.statusCode === 403) return { kind: 'refused' }
-          return { kind: 'failed', problem: `the server answered ${answer.statusCode}` }
+          return {
+            kind: 'failed',
+            problem: `the server answered ${answer.statusCode}`,
+            retryAfterMs: retryAfterMs(answer.headers['retry-after']),
+          }
         }
         const chunks: Buffer[] = []
         let bytes = 0
@@ -160,32 +184,51 @@ export function networkTransport(base: string, key: string): Transport {
         return isWhole(body) ? { kind: 'whole', whole: body } : { kind: 'failed', problem: 'the answer is no ruleset' }
       } catch (error) {
         if (isUntrusted(error)) return { kind: 'untrusted' }
-        return { kind: 'failed', problem: error instanceof Error ? error.message : String(error) }
+        return { kind: 'failed', problem: messageOf(error) }
+      } finally {
+        limit.end()
       }
     },
 
-    async report(body, signal) {
+    async report(body) {
+      const limit = limited(ANSWER_TIMEOUT_MS)
       try {
         const answer = await request(`${base}/telemetry`, {
           method: 'POST',
           dispatcher: polls,
           headers: { ...headers, 'content-type': 'application/json' },
           body,
-          signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]),
+          signal: limit.signal,
         })
         await answer.body.dump()
         return answer.statusCode >= 200 && answer.statusCode < 300
       } catch {
         return false
+      } finally {
+        limit.end()
       }
     },
 
-    close() {
+    async close() {
       for (const link of links) link.drop()
       void polls.destroy().catch(() => undefined)
       for (const socket of pollSockets) socket.destroy()
+      await Promise.all(leaving.values())
     },
   }
+}
+
+/** A signal that aborts after a time. Unlike `AbortSignal.timeout`, its timer does not outlive what it limits. */
+function limited(ms: number): { readonly signal: AbortSignal; readonly abort: () => void; readonly end: () => void } {
+  const controller = new AbortController()
+  const abort = (): void => controller.abort()
+  const timer = setTimeout(abort, ms).unref()
+  return { signal: controller.signal, abort, end: () => clearTimeout(timer) }
+}
+
+/** Of the two forms of `Retry-After` the one in seconds: a date would have to be measured by a clock that may be wrong. */
+function retryAfterMs(header: string | string[] | undefined): number {
+  return typeof header === 'string' && /^\d{1,9}$/.test(header) ? Number(header) * 1_000 : 0
 }
 
 /** Whether a connection failed for the certificate or for speaking TLS to what does not: waiting a second will not help. */

@@ -47,7 +47,7 @@ function start(options: Partial<Options> = {}) {
           if (isTaken) telemetry.push(body)
           return Promise.resolve(isTaken)
         },
-        close: () => undefined,
+        close: () => Promise.resolve(),
       }),
     },
   )

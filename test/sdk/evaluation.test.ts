@@ -22,7 +22,7 @@ function holding(text: string) {
       },
       poll: () => new Promise(() => undefined),
       report: () => Promise.resolve(true),
-      close: () => undefined,
+      close: () => Promise.resolve(),
     }),
   })
   clock.advance(0)
