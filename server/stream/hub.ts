@@ -1,35 +1,29 @@
 /**
  * The delivery side: every change of every log to every connected SDK, and their receipts back. What each is sent is
- * decided in `session.ts`, who may come in `handshake.ts`; this file owns the sockets, the timers and the shared
- * bytes. A message that many get is serialised and framed once and written as it is to each socket.
+ * decided in `session.ts`, who may come in `handshake.ts`; `channel.ts` holds the bytes that many share, `turns.ts`
+ * the time; this file owns the sockets. A message that many get is serialised and framed once and written as it is.
  */
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { SluiceError } from '../../schemas/errors.ts'
-import { BEAT_INTERVAL_MS, CLOSE_CODES, PROTOCOL, UPSTREAM_BYTES_MAX } from '../../schemas/stream.ts'
+import { CLOSE_CODES, PROTOCOL, UPSTREAM_BYTES_MAX } from '../../schemas/stream.ts'
 import type { Access } from '../access/policy.ts'
-import type { Clock, Timer } from '../clock.ts'
+import type { Clock } from '../clock.ts'
 import type { Config } from '../config.ts'
 import { type Member, openReceipts } from '../instances/receipts.ts'
 import { type ChangeLog, type Published, SERVER_LOG } from '../log/types.ts'
 import type { Hub, KeyRing, Usage } from '../services.ts'
+import { beatFrame, catchUpFrame, type Channel, currentFrame, fillRecent, followLog, openChannel, rulesetOf, take } from './channel.ts'
+import { comeBack, drainStreams } from './drain.ts'
 import { textFrame, textFrameHeader } from './frame.ts'
 import { answerRefusal, type Gate, judge } from './handshake.ts'
-import {
-  beatMessage,
-  changeMessage,
-  changesMessage,
-  currentMessage,
-  drainMessage,
-  rulesetBody,
-  rulesetOpening,
-  stepOf,
-} from './messages.ts'
-import { append, emptyRecent, fill, follow, type Recent, RECENT_STEPS_MAX, stepsFrom } from './recent.ts'
+import { changesMessage, drainMessage, rulesetOpening, stepOf } from './messages.ts'
+import { stepsFrom } from './recent.ts'
 import { openSession, type Readings, type Session, type SessionAction, type SessionEvent, step } from './session.ts'
 import { openTokenBucket } from './tokenbucket.ts'
+import { openTurns } from './turns.ts'
 import { parseUpstream } from './upstream.ts'
 
 /** Fragments of one message, and pieces of it as they come off the line: an SDK sends small messages whole. */
@@ -39,21 +33,6 @@ const CHUNKS_MAX = 256
 const CLOSE_ANSWER_MS = 5_000
 /** How long a refused handshake may take to read its answer. */
 const REFUSAL_MS = 5_000
-
-/** Sockets are looked at in turns, so that the beats of ten thousand do not hold up one change. */
-const TURN_MS = 100
-const TURNS_PER_BEAT = BEAT_INTERVAL_MS / TURN_MS
-/** Every socket is looked at once in so many turns: once a second. */
-const TURNS_PER_TICK = 10
-
-/** Catch-up messages kept for the next SDK that missed the same. */
-const CATCH_UPS_KEPT = 50
-/** After a drain clients come back no sooner than this, and spread over at least and at most so long. */
-const DRAIN_AFTER_MS = 1_000
-const DRAIN_SPREAD_MIN_MS = 1_000
-const DRAIN_SPREAD_MAX_MS = 60_000
-/** How long a drain waits for the sockets to close before it destroys them. */
-const DRAIN_WAIT_MS = 2_000
 
 export interface HubOptions {
   readonly clock: Clock
@@ -102,34 +81,28 @@ interface Peer {
   /** What the socket writes to: frames that are shared go there as they are, between the socket's own. */
   readonly line: Duplex
   readonly access: Access
-  readonly channel: Channel
+  readonly channel: Channel<Peer>
   readonly session: Session
-  readonly turn: number
   member: Member | null
-}
-
-/** One log that SDKs ask for, with the bytes they share. */
-interface Channel {
-  readonly log: string
-  readonly peers: Set<Peer>
-  readonly recent: Recent
-  filling: boolean
-  /** Valid for the revision at hand; dropped with the next change. */
-  ruleset: { readonly etag: string; readonly body: Buffer } | null
-  current: Buffer | null
-  beat: Buffer | null
-  readonly catchUps: Map<number, Buffer>
+  /** Takes it out of the turns. */
+  leaveTurns(): void
 }
 
 export function openHub(options: HubOptions): HubHandle {
   const { clock, log, logger, usage } = options
-  const bucket = openTokenBucket(clock, options.config.handshakesPerSecond)
+  const { handshakesPerSecond, closeTimeoutMs } = options.config
+  const bucket = openTokenBucket(clock, handshakesPerSecond)
   const book = openReceipts(clock)
-  const channels = new Map<string, Channel>()
+  const channels = new Map<string, Channel<Peer>>()
   const byKey = new Map<string, Set<Peer>>()
-  const turns: Set<Peer>[] = Array.from({ length: TURNS_PER_BEAT }, () => new Set())
+  const turns = openTurns<Peer>(clock, {
+    turn() {
+      for (const channel of channels.values()) followLog(channel, log)
+    },
+    tick: peer => handle(peer, { kind: 'tick' }),
+    beat: peer => handle(peer, { kind: 'beat' }),
+  })
   const totals = {
-    sockets: 0,
     handshakesAccepted: 0,
     handshakesRefused: 0,
     messagesReceived: 0,
@@ -142,11 +115,17 @@ export function openHub(options: HubOptions): HubHandle {
     protocolClosed: 0,
   }
   let isDraining = false
-  let turn = 0
-  let timer: Timer | null = null
-  let nextTurn = 0
   let whenEmpty: (() => void) | null = null
 
+  const gate: Gate = {
+    keys: options.keys,
+    log,
+    isDraining: () => isDraining,
+    admit: () => bucket.take(),
+    sockets: () => turns.count,
+    socketsOf: key => byKey.get(key)?.size ?? 0,
+  }
+  // Apart from its use: the types of ws do not know `closeTimeout` yet.
   const socketOptions = {
     noServer: true,
     clientTracking: false,
@@ -156,14 +135,6 @@ export function openHub(options: HubOptions): HubHandle {
     maxBufferedChunks: CHUNKS_MAX,
     closeTimeout: CLOSE_ANSWER_MS,
     handleProtocols: () => PROTOCOL,
-  }
-  const gate: Gate = {
-    keys: options.keys,
-    log,
-    isDraining: () => isDraining,
-    admit: () => bucket.take(),
-    sockets: () => totals.sockets,
-    socketsOf: key => byKey.get(key)?.size ?? 0,
   }
   const sockets = new WebSocketServer(socketOptions)
   sockets.on('wsClientError', (error, line) => {
@@ -198,37 +169,27 @@ export function openHub(options: HubOptions): HubHandle {
 
   function welcome(socket: WebSocket, line: Duplex, access: Access, logName: string): void {
     const channel = channelOf(logName)
-    nextTurn = (nextTurn + 1) % TURNS_PER_BEAT
-    const peer: Peer = {
-      socket,
-      line,
-      access,
-      channel,
-      session: openSession(clock.monotonic(), Math.random()),
-      turn: nextTurn,
-      member: null,
-    }
+    const session = openSession(clock.monotonic(), Math.random())
+    const peer: Peer = { socket, line, access, channel, session, member: null, leaveTurns: () => undefined }
     totals.handshakesAccepted++
-    totals.sockets++
     channel.peers.add(peer)
-    turns[peer.turn]?.add(peer)
+    peer.leaveTurns = turns.add(peer)
     const same = byKey.get(access.id)
     if (same === undefined) byKey.set(access.id, new Set([peer]))
     else same.add(peer)
-    timer ??= clock.after(TURN_MS, takeTurn)
 
     socket.on('message', (data, isBinary) => {
       totals.messagesReceived++
       const event = parseUpstream(data as Buffer, isBinary)
-      if (event.kind === 'hello') followLog(channel)
+      if (event.kind === 'hello') followLog(channel, log)
       handle(peer, event)
     })
     socket.on('pong', () => handle(peer, { kind: 'heard' }))
     socket.on('ping', () => handle(peer, { kind: 'unknown' }))
     // Frames that are malformed or too large: ws closes the socket with the right code by itself.
     socket.on('error', error => {
-      if (peer.session.phase !== 'closed') totals.protocolClosed++
-      peer.session.phase = 'closed'
+      if (session.phase !== 'closed') totals.protocolClosed++
+      session.phase = 'closed'
       leave(peer)
       logger.info({ log: logName, key: access.id, problem: error.message }, 'a stream sent what is no websocket message; closing it')
     })
@@ -240,13 +201,12 @@ export function openHub(options: HubOptions): HubHandle {
     const { channel, access } = peer
     if (!channel.peers.delete(peer)) return
     peer.session.phase = 'closed'
-    totals.sockets--
-    turns[peer.turn]?.delete(peer)
+    peer.leaveTurns()
     const same = byKey.get(access.id)
     same?.delete(peer)
     if (same?.size === 0) byKey.delete(access.id)
     leave(peer)
-    if (totals.sockets === 0) whenEmpty?.()
+    if (turns.count === 0) whenEmpty?.()
   }
 
   function leave(peer: Peer): void {
@@ -263,9 +223,27 @@ export function openHub(options: HubOptions): HubHandle {
 
   // --- deciding and doing
 
+  /** Read anew for each event and kept by nobody: one object serves all of them. */
+  const readings: Readings = { now: 0, buffered: 0, epoch: '', revision: 0, floor: 0, isFilled: false }
+
+  function read({ recent }: Channel<Peer>): void {
+    readings.now = clock.monotonic()
+    readings.epoch = recent.epoch
+    readings.revision = recent.revision
+    readings.floor = recent.floor
+    readings.isFilled = recent.isFilled
+  }
+
   function handle(peer: Peer, event: SessionEvent): void {
+    read(peer.channel)
+    act(peer, event, null)
+  }
+
+  /** @param change the frame of the event `published`, null for every other event */
+  function act(peer: Peer, event: SessionEvent, change: Buffer | null): void {
     try {
-      perform(peer, step(peer.session, event, readingsOf(peer.channel, peer.line.writableLength)), null)
+      readings.buffered = peer.line.writableLength
+      for (const action of step(peer.session, event, readings)) perform(peer, action, change)
     } catch (error) {
       // A mistake of ours with one socket must not take the others down.
       logger.error({ err: error, log: peer.channel.log }, 'a stream could not be served; closing it')
@@ -273,60 +251,53 @@ export function openHub(options: HubOptions): HubHandle {
     }
   }
 
-  function readingsOf(channel: Channel, buffered: number): Readings {
-    const { epoch, revision, floor, isFilled } = channel.recent
-    return { now: clock.monotonic(), buffered, epoch, revision, floor, isFilled }
-  }
-
-  function perform(peer: Peer, actions: readonly SessionAction[], change: Buffer | null): void {
+  function perform(peer: Peer, action: SessionAction, change: Buffer | null): void {
     const { channel } = peer
-    for (const action of actions) {
-      switch (action.kind) {
-        case 'sendChange':
-          if (change !== null) send(peer, change)
-          break
-        case 'sendBeat':
-          send(peer, (channel.beat ??= textFrame(beatMessage(channel.recent.epoch, channel.recent.revision))))
-          break
-        case 'sendCurrent':
-          send(peer, (channel.current ??= textFrame(currentMessage(channel.recent.epoch, channel.recent.revision))))
-          break
-        case 'sendChanges':
-          totals.catchUps++
-          send(peer, catchUpOf(channel, action.from))
-          break
-        case 'sendRuleset':
-          totals.rulesetsSent++
-          sendRuleset(peer, action.isReset)
-          break
-        case 'fill':
-          void fillRecent(channel)
-          break
-        case 'join':
-          join(peer, action)
-          break
-        case 'confirm':
-          if (peer.member !== null) book.confirmed(channel.log, peer.member, action.revision)
-          break
-        case 'count':
-          usage.add(channel.log, action.counts)
-          break
-        case 'ping':
-          peer.socket.ping()
-          break
-        case 'close':
-          if (action.why === 'slow') totals.slowClosed++
-          else totals.protocolClosed++
-          logger.info({ log: channel.log, key: peer.access.id, instance: peer.member?.id, reason: action.reason }, 'closing a stream')
-          shut(peer, action.why === 'slow' ? CLOSE_CODES.TRY_LATER : CLOSE_CODES.PROTOCOL, action.reason)
-          break
-        case 'terminate':
-          totals.deadClosed++
-          logger.info({ log: channel.log, instance: peer.member?.id }, 'a stream is silent; dropping it')
-          leave(peer)
-          peer.socket.terminate()
-          break
-      }
+    switch (action.kind) {
+      case 'sendChange':
+        if (change !== null) send(peer, change)
+        break
+      case 'sendBeat':
+        send(peer, beatFrame(channel))
+        break
+      case 'sendCurrent':
+        send(peer, currentFrame(channel))
+        break
+      case 'sendChanges':
+        totals.catchUps++
+        send(peer, catchUpFrame(channel, action.from))
+        break
+      case 'sendRuleset':
+        totals.rulesetsSent++
+        sendRuleset(peer, action.isReset)
+        break
+      case 'fill':
+        void fillFor(channel)
+        break
+      case 'join':
+        join(peer, action)
+        break
+      case 'confirm':
+        if (peer.member !== null) book.confirmed(channel.log, peer.member, action.revision)
+        break
+      case 'count':
+        usage.add(channel.log, action.counts)
+        break
+      case 'ping':
+        peer.socket.ping()
+        break
+      case 'close':
+        if (action.why === 'slow') totals.slowClosed++
+        else totals.protocolClosed++
+        logger.info({ log: channel.log, key: peer.access.id, instance: peer.member?.id, reason: action.reason }, 'closing a stream')
+        shut(peer, action.why === 'slow' ? CLOSE_CODES.TRY_LATER : CLOSE_CODES.PROTOCOL, action.reason)
+        break
+      case 'terminate':
+        totals.deadClosed++
+        logger.info({ log: channel.log, instance: peer.member?.id }, 'a stream is silent; dropping it')
+        leave(peer)
+        peer.socket.terminate()
+        break
     }
   }
 
@@ -340,7 +311,7 @@ export function openHub(options: HubOptions): HubHandle {
   /** The body is shared by all, and by `GET /ruleset`: only the few bytes before it are this message's own. */
   function sendRuleset(peer: Peer, isReset: boolean): void {
     if (peer.socket.readyState !== peer.socket.OPEN) return
-    const rest = rulesetOf(peer.channel).body.subarray(1)
+    const rest = rulesetOf(peer.channel, log).body.subarray(1)
     const opening = Buffer.from(rulesetOpening(isReset))
     totals.messagesSent++
     totals.bytesSent += opening.length + rest.length
@@ -360,25 +331,22 @@ export function openHub(options: HubOptions): HubHandle {
     book.joined(name, peer.member)
   }
 
-  // --- what all share
+  // --- the logs
 
-  function channelOf(name: string): Channel {
+  function channelOf(name: string): Channel<Peer> {
     let channel = channels.get(name)
     if (channel === undefined) {
-      const { epoch, revision } = log.state(name)
-      channel = {
-        log: name,
-        peers: new Set(),
-        recent: emptyRecent(epoch, revision),
-        filling: false,
-        ruleset: null,
-        current: null,
-        beat: null,
-        catchUps: new Map(),
-      }
+      channel = openChannel(log, name)
       channels.set(name, channel)
     }
     return channel
+  }
+
+  /** Older changes, and their share of them for those who wait. */
+  async function fillFor(channel: Channel<Peer>): Promise<void> {
+    await fillRecent(channel, log, logger, () => {
+      for (const peer of [...channel.peers]) if (peer.session.phase === 'filling') handle(peer, { kind: 'filled' })
+    })
   }
 
   function publish(published: Published): void {
@@ -395,30 +363,10 @@ export function openHub(options: HubOptions): HubHandle {
     if (channel === undefined) return
 
     const entry = stepOf(change)
-    const frame = textFrame(changeMessage(epoch, entry, published.volatile))
-    append(channel.recent, epoch, entry, frame.length)
-    forgetShared(channel)
-
+    const frame = take(channel, epoch, entry, published.volatile)
     const event: SessionEvent = { kind: 'published', epoch, from: entry.from, revision: entry.revision }
-    // One object for all of them: only what waits in the socket differs.
-    const readings = readingsOf(channel, 0)
-    for (const peer of channel.peers) {
-      readings.buffered = peer.line.writableLength
-      perform(peer, step(peer.session, event, readings), frame)
-    }
-  }
-
-  /** A log may move without an entry: a revision that was lost is passed over, a new epoch begins. */
-  function followLog(channel: Channel): void {
-    const { epoch, revision } = log.state(channel.log)
-    if (follow(channel.recent, epoch, revision)) forgetShared(channel)
-  }
-
-  function forgetShared(channel: Channel): void {
-    channel.ruleset = null
-    channel.current = null
-    channel.beat = null
-    channel.catchUps.clear()
+    read(channel)
+    for (const peer of channel.peers) act(peer, event, frame)
   }
 
   function closeDeleted({ change }: Published): void {
@@ -429,100 +377,35 @@ export function openHub(options: HubOptions): HubHandle {
     }
   }
 
-  function catchUpOf(channel: Channel, from: number): Buffer {
-    let frame = channel.catchUps.get(from)
-    if (frame === undefined) {
-      frame = textFrame(changesMessage(channel.recent.epoch, stepsFrom(channel.recent, from)))
-      if (channel.catchUps.size < CATCH_UPS_KEPT) channel.catchUps.set(from, frame)
-    }
-    return frame
-  }
-
-  function rulesetOf(channel: Channel): { readonly etag: string; readonly body: Buffer } {
-    if (channel.ruleset === null) {
-      const state = log.state(channel.log)
-      channel.ruleset = { etag: `"${state.epoch}.${state.revision}"`, body: rulesetBody(state) }
-    }
-    return channel.ruleset
-  }
-
-  /** Once per start and log: what SDKs missed while the server was down is read for all of them together. */
-  async function fillRecent(channel: Channel): Promise<void> {
-    if (channel.filling) return
-    channel.filling = true
-    const { floor } = channel.recent
-    const isStored = await log
-      .changes(channel.log, {
-        afterRevision: Math.max(0, floor - RECENT_STEPS_MAX),
-        toRevision: floor,
-        limit: RECENT_STEPS_MAX,
-        order: 'oldest',
-      })
-      .then(changes => {
-        const { epoch } = channel.recent
-        fill(
-          channel.recent,
-          changes.map(stepOf).map(entry => ({ step: entry, bytes: Buffer.byteLength(changeMessage(epoch, entry, false)) })),
-        )
-        return true
-      })
-      .catch((error: unknown) => {
-        logger.warn({ err: error, log: channel.log }, 'older changes cannot be read; SDKs that missed some get the whole ruleset')
-        channel.recent.isFilled = true
-        return false
-      })
-    channel.filling = false
-    for (const peer of [...channel.peers]) if (peer.session.phase === 'filling') handle(peer, { kind: 'filled' })
-    // The next one who needs them asks again.
-    if (!isStored) channel.recent.isFilled = false
-  }
-
-  // --- time
-
-  function takeTurn(): void {
-    timer = totals.sockets === 0 ? null : clock.after(TURN_MS, takeTurn)
-    turn = (turn + 1) % TURNS_PER_BEAT
-    for (const channel of channels.values()) followLog(channel)
-    for (let i = turn % TURNS_PER_TICK; i < TURNS_PER_BEAT; i += TURNS_PER_TICK) {
-      for (const peer of [...(turns[i] ?? [])]) handle(peer, { kind: 'tick' })
-    }
-    for (const peer of [...(turns[turn] ?? [])]) handle(peer, { kind: 'beat' })
-  }
+  // --- the end
 
   async function drain(): Promise<void> {
     isDraining = true
-    if (totals.sockets === 0) return
-    const comeBackMs = (totals.sockets / options.config.handshakesPerSecond) * 2_000
-    const spreadMs = Math.round(Math.min(DRAIN_SPREAD_MAX_MS, Math.max(DRAIN_SPREAD_MIN_MS, comeBackMs)))
-    const frame = textFrame(drainMessage(DRAIN_AFTER_MS, spreadMs))
-    logger.info({ sockets: totals.sockets, spreadMs }, 'draining the streams')
-    const waitMs = Math.min(DRAIN_WAIT_MS, options.config.closeTimeoutMs / 2)
-    await new Promise<void>(resolve => {
-      const giveUp = clock.after(waitMs, resolve)
-      whenEmpty = () => {
-        giveUp.cancel()
-        resolve()
-      }
-      for (const peer of allPeers()) {
-        send(peer, frame)
-        shut(peer, CLOSE_CODES.RESTART, 'the server restarts')
-      }
+    if (turns.count === 0) return
+    const { afterMs, spreadMs } = comeBack(turns.count, handshakesPerSecond)
+    logger.info({ sockets: turns.count, spreadMs }, 'draining the streams')
+    await drainStreams(clock, closeTimeoutMs, {
+      empty: new Promise(resolve => (whenEmpty = resolve)),
+      dismiss() {
+        const frame = textFrame(drainMessage(afterMs, spreadMs))
+        for (const peer of turns.all()) {
+          send(peer, frame)
+          shut(peer, CLOSE_CODES.RESTART, 'the server restarts')
+        }
+      },
+      terminate() {
+        for (const peer of turns.all()) peer.socket.terminate()
+      },
     })
     whenEmpty = null
-    for (const peer of allPeers()) peer.socket.terminate()
-  }
-
-  function allPeers(): Peer[] {
-    return turns.flatMap(peers => [...peers])
   }
 
   async function close(): Promise<void> {
     isDraining = true
     unsubscribe()
     unwatch()
-    for (const peer of allPeers()) peer.socket.terminate()
-    timer?.cancel()
-    timer = null
+    for (const peer of turns.all()) peer.socket.terminate()
+    turns.close()
     book.close()
   }
 
@@ -539,18 +422,22 @@ export function openHub(options: HubOptions): HubHandle {
     },
     async missed(name, epoch, from) {
       const channel = channelOf(name)
-      followLog(channel)
+      followLog(channel, log)
       const { recent } = channel
       const isBehind = (): boolean => epoch === recent.epoch && from < recent.revision
-      if (isBehind() && from < recent.floor && !recent.isFilled) await fillRecent(channel)
+      if (isBehind() && from < recent.floor && !recent.isFilled) await fillFor(channel)
       return isBehind() && from >= recent.floor ? changesMessage(recent.epoch, stepsFrom(recent, from)) : null
     },
     ruleset(name) {
       const channel = channelOf(name)
-      followLog(channel)
-      return rulesetOf(channel)
+      followLog(channel, log)
+      return rulesetOf(channel, log)
     },
-    statistics: () => ({ ...totals, instances: [...channels.keys()].reduce((count, name) => count + book.count(name), 0) }),
+    statistics: () => ({
+      sockets: turns.count,
+      instances: [...channels.keys()].reduce((count, name) => count + book.count(name), 0),
+      ...totals,
+    }),
     drain,
     close,
   }
