@@ -7,6 +7,8 @@ export const UPSTREAM_BYTES_MAX = 64 * 1024
 export const COUNTS_MAX = 1_000
 /** Most operators in one `counts` message that an SDK does not know. */
 export const UNKNOWN_OPERATORS_MAX = 100
+/** Most tracked events in one `counts` message. */
+export const TRACKED_MAX = 100
 /** How often the server says which revision it has. */
 export const BEAT_INTERVAL_MS = 5_000
 /** An SDK that has heard nothing for so long takes the link for dead. */

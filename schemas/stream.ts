@@ -3,7 +3,7 @@
  * lenient: an unknown field or type is ignored.
  */
 import { z } from 'zod'
-import { COUNTS_MAX, UNKNOWN_OPERATORS_MAX } from './protocol.ts'
+import { COUNTS_MAX, TRACKED_MAX, UNKNOWN_OPERATORS_MAX } from './protocol.ts'
 
 export { BEAT_INTERVAL_MS, CLOSE_CODES, DEAD_LINK_MS, HELLO_WITHIN_MS, PROTOCOL, UPSTREAM_BYTES_MAX } from './protocol.ts'
 
@@ -40,7 +40,7 @@ export const appliedSchema = z.looseObject({ type: z.literal('applied'), revisio
  */
 export const countsSchema = z.looseObject({
   type: z.literal('counts'),
-  /** Evaluations that no longer fitted and were only counted. */
+  /** Evaluations and tracked events that no longer fitted and were only counted. */
   dropped: z.number().int().min(0),
   counts: z
     .array(
@@ -64,6 +64,11 @@ export const countsSchema = z.looseObject({
   service: z.string().max(128).optional(),
   instance: z.string().max(128).optional(),
   sdk: z.string().max(64).optional(),
+  /** Events of the application's own: how often, and the sum of the values they came with. */
+  tracked: z
+    .array(z.looseObject({ event: z.string().min(1).max(128), count: z.number().int().min(1), value: z.number() }))
+    .max(TRACKED_MAX)
+    .optional(),
 })
 
 export const upstreamSchema = z.discriminatedUnion('type', [helloSchema, appliedSchema, countsSchema])

@@ -192,6 +192,10 @@ class Client implements Sluice {
     return { value: fallback, variation: null, reason: 'ERROR', error, message, flagVersion: null, revision, stale: isStale(this.#state) }
   }
 
+  track(event: string, value?: number): void {
+    this.#counts.track(event, value)
+  }
+
   // What is known about the connection.
 
   status(): Status {

@@ -3,7 +3,7 @@
  * kept, and what can grow is bounded. What does not fit is dropped and counted.
  */
 import { KEY_LENGTH_MAX } from '../schemas/limits.ts'
-import { COUNTS_MAX, UNKNOWN_OPERATORS_MAX, UPSTREAM_BYTES_MAX } from '../schemas/protocol.ts'
+import { COUNTS_MAX, TRACKED_MAX, UNKNOWN_OPERATORS_MAX, UPSTREAM_BYTES_MAX } from '../schemas/protocol.ts'
 
 /** Rows that wait to be sent. */
 export const ROWS_MAX = 10_000
@@ -65,12 +65,20 @@ export interface UnknownOperator {
   readonly where: string
 }
 
+/** An event of the application's own: how often, and the sum of the values it came with. */
+export interface Tracked {
+  readonly event: string
+  count: number
+  value: number
+}
+
 /** One `counts` message of the stream, and the body of `POST /telemetry`. */
 export interface Report {
   readonly type: 'counts'
   readonly dropped: number
   readonly counts: readonly Row[]
   readonly unknownOperators: readonly UnknownOperator[]
+  readonly tracked?: readonly Tracked[]
 }
 
 /** @typeParam P a prepared flag */
@@ -83,6 +91,7 @@ export class Counts<P> {
   /** Over all flags. */
   #failureCount = 0
   readonly #rows = new Map<string, Row>()
+  readonly #tracked = new Map<string, Tracked>()
   #dropped = 0
   #operators: readonly UnknownOperator[] = []
   #operatorsAreNew = false
@@ -146,6 +155,12 @@ export class Counts<P> {
     else known.push(failure)
   }
 
+  /** Count an event of the application's own. What has no name, or too long a one, is dropped. */
+  track(event: string, value: number | undefined): void {
+    if (typeof event !== 'string' || event === '' || event.length > KEY_LENGTH_MAX) this.#dropped++
+    else this.#addTracked(event, 1, Number.isFinite(value) ? value! : 0)
+  }
+
   /** The ruleset changes: what was prepared is not to be used again. The sums stay. */
   forgetPrepared(): void {
     this.#collect()
@@ -153,7 +168,7 @@ export class Counts<P> {
     this.#counters = 0
   }
 
-  /** What was counted is void. */
+  /** Evaluations counted so far are void; events stay. */
   clear(): void {
     this.forgetPrepared()
     this.#rows.clear()
@@ -179,18 +194,28 @@ export class Counts<P> {
     this.#collect()
     const reports: Report[] = []
     let rows: Row[] = []
+    let tracked: Tracked[] = []
     let bytes = 0
     const finish = (): void => {
-      reports.push({ type: 'counts', dropped: this.#dropped, counts: rows, unknownOperators: this.#operatorsAreNew ? this.#operators : [] })
+      const unknownOperators = this.#operatorsAreNew ? this.#operators : []
+      reports.push({ type: 'counts', dropped: this.#dropped, counts: rows, unknownOperators, ...(tracked.length > 0 ? { tracked } : {}) })
       this.#dropped = 0
       this.#operatorsAreNew = false
       rows = []
+      tracked = []
       bytes = 0
     }
     // The first message alone carries the operators.
     bytes = this.#operatorsAreNew ? JSON.stringify(this.#operators).length : 0
+    for (const [event, one] of this.#tracked) {
+      const size = sizeOf(one)
+      if (bytes + size > ROWS_BYTES_MAX) finish()
+      tracked.push(one)
+      bytes += size
+      this.#tracked.delete(event)
+    }
     for (const [key, row] of this.#rows) {
-      const size = Buffer.byteLength(JSON.stringify(row)) + 1
+      const size = sizeOf(row)
       if (rows.length === COUNTS_MAX || bytes + size > ROWS_BYTES_MAX) {
         finish()
         if (reports.length === MESSAGES_MAX) return reports
@@ -199,7 +224,7 @@ export class Counts<P> {
       bytes += size
       this.#rows.delete(key)
     }
-    if (rows.length > 0 || this.#dropped > 0 || this.#operatorsAreNew) finish()
+    if (rows.length + tracked.length > 0 || this.#dropped > 0 || this.#operatorsAreNew) finish()
     return reports
   }
 
@@ -208,6 +233,7 @@ export class Counts<P> {
     this.#dropped += report.dropped
     if (report.unknownOperators.length > 0) this.repeatUnknownOperators()
     for (const { count, unbucketed, ...what } of report.counts) this.#addRow(what, count, unbucketed ?? 0)
+    for (const { event, count, value } of report.tracked ?? []) this.#addTracked(event, count, value)
   }
 
   #collect(): void {
@@ -245,4 +271,24 @@ export class Counts<P> {
     row.count += count
     if (unbucketed > 0) row.unbucketed = (row.unbucketed ?? 0) + unbucketed
   }
+
+  #addTracked(event: string, count: number, value: number): void {
+    let one = this.#tracked.get(event)
+    if (one === undefined) {
+      if (this.#tracked.size >= TRACKED_MAX) {
+        this.#dropped += count
+        return
+      }
+      one = { event, count: 0, value: 0 }
+      this.#tracked.set(event, one)
+    }
+    one.count += count
+    // JSON has no infinity.
+    one.value = Math.max(-Number.MAX_VALUE, Math.min(one.value + value, Number.MAX_VALUE))
+  }
+}
+
+/** In a message, in bytes, with its comma. */
+function sizeOf(item: Row | Tracked): number {
+  return Buffer.byteLength(JSON.stringify(item)) + 1
 }

@@ -175,6 +175,11 @@ export interface Sluice {
   details<T extends Json | undefined>(flag: string, context: Context, fallback: T, type?: ValueType): Details<T>
   /** As `details`, with every step taken. Costs more, and is not counted as an evaluation. */
   explain<T extends Json | undefined>(flag: string, context: Context, fallback: T): Explanation<T>
+  /**
+   * Count an event of the application's own, such as a purchase, and sum the values it comes with. The sums are sent with
+   * the counts of evaluations, at most 100 names between two reports; who did it is not.
+   */
+  track(event: string, value?: number): void
   /** Listen. Answers the function that ends it. A listener that throws is contained and logged. */
   on<E extends keyof Events>(event: E, listener: Events[E]): () => void
   status(): Status

@@ -45,7 +45,7 @@ export interface Hub {
 
 /** Evaluation counts as SDKs report them and as OFREP adds them. */
 export interface Usage {
-  add(log: string, counts: Pick<Counts, 'counts' | 'dropped' | 'unknownOperators'>): void
+  add(log: string, counts: Pick<Counts, 'counts' | 'dropped' | 'unknownOperators' | 'tracked'>): void
   /** One evaluation that this server made itself. */
   one(log: string, flag: string, variation: string | null, unbucketed: boolean): void
   /** Evaluations and moment of the last one per flag, since this server started. */

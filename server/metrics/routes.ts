@@ -13,7 +13,7 @@ import { BUCKETS_S, type Series } from './measure.ts'
 export interface MetricSources {
   readonly services: Services
   readonly hub: Pick<HubHandle, 'statistics' | 'instances'>
-  readonly usage: Pick<UsageHandle, 'total' | 'dropped'>
+  readonly usage: Pick<UsageHandle, 'total' | 'dropped' | 'tracked'>
   readonly series: () => readonly Series[]
 }
 
@@ -72,16 +72,25 @@ function addGauges(registry: Registry, { services, hub }: MetricSources): void {
 function counters({ services, hub, usage }: MetricSources): string {
   const evaluations: string[] = []
   const dropped: string[] = []
+  const tracked: string[] = []
+  const values: string[] = []
   for (const { project, environment } of environmentsIn(services)) {
     const log = logOf(project, environment)
-    const labels = `{project=${quoted(project)},environment=${quoted(environment)}}`
-    evaluations.push(`sluice_evaluations_total${labels} ${usage.total(log)}`)
-    dropped.push(`sluice_evaluations_dropped_total${labels} ${usage.dropped(log)}`)
+    const labels = `project=${quoted(project)},environment=${quoted(environment)}`
+    evaluations.push(`sluice_evaluations_total{${labels}} ${usage.total(log)}`)
+    dropped.push(`sluice_evaluations_dropped_total{${labels}} ${usage.dropped(log)}`)
+    for (const { event, count, value } of usage.tracked(log)) {
+      tracked.push(`sluice_tracked_total{${labels},event=${quoted(event)}} ${count}`)
+      values.push(`sluice_tracked_value{${labels},event=${quoted(event)}} ${value}`)
+    }
   }
   const { sockets: _sockets, instances: _instances, ...totals } = hub.statistics()
   return [
     counter('sluice_evaluations_total', 'Evaluations, as SDKs report them and as OFREP adds them.', evaluations),
-    counter('sluice_evaluations_dropped_total', 'Evaluations that were only counted.', dropped),
+    counter('sluice_evaluations_dropped_total', 'Evaluations and tracked events that were only counted.', dropped),
+    counter('sluice_tracked_total', 'Events that applications track.', tracked),
+    // A gauge: values may be negative, and the sum then falls.
+    metric('sluice_tracked_value', 'Sum of the values that tracked events came with.', 'gauge', values),
     ...Object.entries(totals).map(([name, value]) => {
       const metric = `sluice_stream_${name.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`)}_total`
       return counter(metric, `Of the stream, since the start: ${name}.`, [`${metric} ${value}`])
@@ -89,8 +98,12 @@ function counters({ services, hub, usage }: MetricSources): string {
   ].join('')
 }
 
-function counter(name: string, help: string, lines: readonly string[]): string {
-  return `# HELP ${name} ${help}\n# TYPE ${name} counter\n${lines.map(line => `${line}\n`).join('')}`
+function counter(name: string, help: string, samples: readonly string[]): string {
+  return metric(name, help, 'counter', samples)
+}
+
+function metric(name: string, help: string, type: 'counter' | 'gauge', samples: readonly string[]): string {
+  return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${samples.map(line => `${line}\n`).join('')}`
 }
 
 function durations(all: readonly Series[]): string {

@@ -7,6 +7,7 @@ import type { Clock } from '../clock.ts'
 import { moment } from '../clock.ts'
 import type { ChangeLog } from '../log/types.ts'
 import type { FlagUsage, Usage } from '../services.ts'
+import { openTracked, type TrackedEvent } from './tracked.ts'
 
 /** Flags counted per log that the log does not have: a name misspelt in an application, or archived meanwhile. */
 export const UNKNOWN_FLAGS_MAX = 1_000
@@ -22,6 +23,8 @@ export interface UsageHandle extends Usage {
   dropped(log: string): number
   /** Evaluations of all flags. */
   total(log: string): number
+  /** Events of the applications' own. */
+  tracked(log: string): readonly TrackedEvent[]
 }
 
 interface FlagCounts {
@@ -45,12 +48,13 @@ const NEVER: FlagUsage = { evaluations: 0, unbucketed: 0, variations: {}, firstS
 export function openUsage(options: { readonly clock: Clock; readonly log: Pick<ChangeLog, 'state'> }): UsageHandle {
   const { clock, log: changeLog } = options
   const logs = new Map<string, LogCounts>()
+  const tracked = openTracked()
 
   return {
     add(log, report) {
       const counts = countsOf(logs, log)
       const now = clock.now()
-      counts.dropped = sum(counts.dropped, report.dropped)
+      counts.dropped = sum(counts.dropped, report.dropped + tracked.add(log, report.tracked ?? []))
       for (const item of report.counts) {
         counts.total = sum(counts.total, item.count)
         const flag = flagOf(counts, item.flag, now, () => changeLog.state(log).documents.flag.has(item.flag))
@@ -87,6 +91,7 @@ export function openUsage(options: { readonly clock: Clock; readonly log: Pick<C
     unknownOperators: log => [...(logs.get(log)?.operators.values() ?? [])],
     dropped: log => logs.get(log)?.dropped ?? 0,
     total: log => logs.get(log)?.total ?? 0,
+    tracked: log => tracked.of(log),
   }
 }
 

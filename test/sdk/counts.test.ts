@@ -1,5 +1,6 @@
 /** Sums of evaluations: exact, bounded, and always within what the server takes. */
 import t, { type Test } from 'tap'
+import { TRACKED_MAX } from '../../schemas/protocol.ts'
 import { countsSchema, UPSTREAM_BYTES_MAX } from '../../schemas/stream.ts'
 import { type Counted, Counts, type Report, ROWS_MAX } from '../../sdk/counts.ts'
 
@@ -157,4 +158,36 @@ t.test('operators that are not known are said once, and again to who has not hea
   t.equal(counts.take().length, 1)
   counts.setUnknownOperators(Array.from({ length: 500 }, (_, i) => ({ op: `op-${i}`.repeat(50), where: 'w'.repeat(1_000) })))
   t.equal(total(t, counts.take()).rows, 0)
+})
+
+t.test('tracked events are counted and summed, bounded, and given back like the rest', async t => {
+  const counts = new Counts<string>()
+  counts.track('purchase', 20)
+  counts.track('purchase', -5.5)
+  counts.track('purchase', undefined)
+  counts.track('purchase', Number.NaN)
+  for (const name of ['', 'x'.repeat(129), undefined, null, {}] as string[]) counts.track(name, 1)
+  const [report] = counts.take()
+  t.match(report, { dropped: 5, counts: [], tracked: [{ event: 'purchase', count: 4, value: 14.5 }] })
+  t.same(counts.take(), [], 'taken')
+  counts.giveBack(report!)
+  counts.track('purchase', Number.MAX_VALUE)
+  counts.track('purchase', Number.MAX_VALUE)
+  t.match(counts.take()[0]?.tracked, [{ count: 6, value: Number.MAX_VALUE }], 'JSON has no infinity')
+  add(counts, 'a', on)
+  counts.track('early', 1)
+  counts.clear()
+  t.match(counts.take(), [{ counts: [], tracked: [{ event: 'early', count: 1 }] }], 'events are true before there is a ruleset')
+})
+
+t.test('however long the names of tracked events, every report is within the limits', async t => {
+  const counts = new Counts<string>()
+  for (let i = 0; i < TRACKED_MAX + 10; i++) counts.track(`\u0001`.repeat(124) + String(i).padStart(4, '0'), 0.1)
+  for (let i = 0; i < 1_500; i++) add(counts, `flag-${i}`, on)
+  const reports = counts.take()
+  t.match(total(t, reports), { count: 1_500, dropped: 10 })
+  t.equal(
+    reports.reduce((sum, { tracked }) => sum + (tracked?.length ?? 0), 0),
+    TRACKED_MAX,
+  )
 })
