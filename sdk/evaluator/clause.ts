@@ -27,7 +27,7 @@ function prepareClause(value: unknown, path: string, gathered: Gathered): Prepar
   if (!isOperator(op)) {
     // A newer server may know it. The clause does not match, negated or not, and is reported upstream.
     gathered.unknownOperators.add(op)
-    return { source, attribute: null, test: never, one: undefined, other: undefined, exists: null, segments: null, negate: false }
+    return { source, attribute: null, test: never, exists: null, segments: null, negate: false }
   }
   const values = listOf(fields.values, `${path}.values`)
   const { test, problems } = operandsOf(op, values, fields.ignoreCase === true && knowsIgnoreCase(op))
@@ -38,15 +38,12 @@ function prepareClause(value: unknown, path: string, gathered: Gathered): Prepar
       source,
       attribute: null,
       test,
-      one: undefined,
-      other: undefined,
       exists: null,
       segments: links(values as readonly string[], gathered),
       negate,
     }
   const attribute = requiredAttribute(fields, path, gathered)
-  const [one, other] = isPlainList(source) && values.length <= 2 ? values : []
-  return { source, attribute, test, one, other, exists: op === 'exists' ? values[0] === true : null, segments: null, negate }
+  return { source, attribute, test, exists: op === 'exists' ? values[0] === true : null, segments: null, negate }
 }
 
 /** Whether a clause is a list of values to be equal to one of. */
@@ -54,15 +51,18 @@ export function isPlainList({ op, ignoreCase }: Clause): boolean {
   return op === 'in' && ignoreCase !== true
 }
 
-/** A target's or segment's list: works like `in`, on the targeting key unless an attribute is named. */
+/** A target's list as a clause: on the targeting key unless an attribute is named. */
+export function prepareTargets(fields: Fields, path: string, gathered: Gathered): PreparedClause {
+  const { attribute = TARGETING_KEY, values } = fields
+  return prepareClause({ attribute: attribute ?? TARGETING_KEY, op: 'in', values }, path, gathered)
+}
+
+/** A segment's list: works like `in`, on the targeting key unless an attribute is named. */
 export function prepareList(fields: Fields, path: string, gathered: Gathered): PreparedList {
   const values = listOf(fields.values, `${path}.values`)
-  const { test: _, problems } = operandsOf('in', values, false)
-  const problem = problems[0]
+  const [problem] = operandsOf('in', values, false).problems
   if (problem !== undefined) throw new Malformed(`${path}.${problem.path}`, problem.message)
-  // `other` is never undefined beside a value: a missing attribute would be equal to it.
-  const [one, other = one] = values.length <= 2 ? values : []
-  return { attribute: prepareAttribute(fields.attribute, `${path}.attribute`, gathered), values: new Set(values), one, other }
+  return { attribute: prepareAttribute(fields.attribute, `${path}.attribute`, gathered), values: new Set(values) }
 }
 
 /** @param name the targeting key when it is left out */

@@ -1,11 +1,11 @@
 /** Prepared ruleset + flag key + context → value and reason. Synchronous, pure, and never throws. */
 import type { Context } from '../../schemas/context.ts'
 import type { ValueType } from '../../schemas/reason.ts'
-import { era, nextTurn, read } from './attribute.ts'
+import { read } from './attribute.ts'
 import { bucketKeyOf, bucketOf } from './bucket.ts'
 import type { Evaluation } from './evaluation.ts'
 import { failure } from './flag.ts'
-import { firstFailing, isListed, NONE } from './match.ts'
+import { firstFailing, firstMatch, NONE } from './match.ts'
 import type {
   Prepared,
   PreparedFlag,
@@ -13,9 +13,11 @@ import type {
   PreparedPrerequisite,
   PreparedRollout,
   PreparedRule,
+  PreparedServe,
   PreparedTarget,
-  RuleIndex,
 } from './prepared.ts'
+import { canMeet } from './prerequisites.ts'
+import { era, nextTurn } from './turn.ts'
 
 export { type Evaluation, typeOfValue } from './evaluation.ts'
 
@@ -41,8 +43,6 @@ const FLAG_NOT_FOUND: Evaluation = Object.freeze({
   error: 'FLAG_NOT_FOUND',
   message: 'There is no such flag in this environment. Check its key.',
 })
-
-const NO_RULES: readonly PreparedRule[] = []
 
 const NO_CONTEXT: Context = Object.freeze({})
 
@@ -77,60 +77,53 @@ export function decideSafely(flag: PreparedFlag, context: Context, trace: Trace 
   }
 }
 
-/** The whole algorithm, in the order of `docs/evaluation.md`. */
+/** The whole algorithm, in the order of `docs/evaluation.md`. Whoever watches is told of every step; else what is known beforehand is skipped. */
 function decide(flag: PreparedFlag, context: Context, turn: number, trace: Trace | null): Evaluation {
-  const { kills, prerequisites, targets } = flag
+  const { kills } = flag
   for (let i = 0; i < kills.length; i++) {
     const kill = kills[i]!
-    const failing = firstFailing(kill.clauses, 0, context, turn)
+    const failing = firstFailing(kill.clauses, context, turn)
     if (trace !== null) trace.kill(kill, failing)
     if (failing === NONE) return kill.result
   }
 
-  if (trace !== null) trace.enabled(flag)
-  if (!flag.enabled) return flag.off
+  if (trace === null) {
+    if (flag.fixed !== null) return flag.fixed
+  } else {
+    trace.enabled(flag)
+    if (!flag.enabled) return flag.off
+    if (flag.malformed !== null) return flag.malformed
+    if (flag.blocked !== null) return flag.blocked
+  }
 
-  if (flag.malformed !== null) return flag.malformed
-  if (flag.blocked !== null) return flag.blocked
-
+  const prerequisites = trace === null ? flag.open : flag.prerequisites
   for (let i = 0; i < prerequisites.length; i++) {
     const prerequisite = prerequisites[i]!
     if (!isMet(prerequisite, context, turn, trace)) return prerequisite.failed
   }
 
-  for (let i = 0; i < targets.length; i++) {
-    const target = targets[i]!
-    const isTarget = isListed(target.list, context, turn)
-    if (trace !== null) trace.target(target, isTarget)
-    if (isTarget) return target.result
-  }
-
-  // Rules found by their first clause need not be asked for it again.
-  const likely = trace === null && flag.index !== null ? likelyRules(flag.index, context, turn) : null
-  const from = likely === null ? 0 : 1
-  const rules = likely ?? flag.rules
-  for (let i = 0; i < rules.length; i++) {
-    const rule = rules[i]!
-    const failing = firstFailing(rule.clauses, from, context, turn)
-    if (trace !== null) trace.rule(rule, failing)
-    if (failing === NONE) return rule.serve.literal ?? roll(rule.serve.rollout!, context, turn, trace)
-  }
-
-  if (trace !== null) trace.fallthrough()
-  return flag.fallthrough.literal ?? roll(flag.fallthrough.rollout!, context, turn, trace)
+  const serve =
+    trace === null ? (flag.block === null ? null : firstMatch(flag.block, context, turn)) : tracedMatch(flag, context, turn, trace)
+  const { literal, rollout } = serve ?? flag.fallthrough
+  return literal ?? roll(rollout!, context, trace)
 }
 
-/**
- * Those rules whose first clause matches, in their order; null when that is not known. `explain` tells of all, with the
- * same outcome.
- */
-function likelyRules(index: RuleIndex, context: Context, turn: number): readonly PreparedRule[] | null {
-  const value = read(index.attribute, context, turn)
-  // Any element of an array may match.
-  return typeof value === 'object' ? null : (index.rules.get(value) ?? NO_RULES)
+/** As `firstMatch`, one by one. */
+function tracedMatch({ targets, rules }: PreparedFlag, context: Context, turn: number, trace: Trace): PreparedServe | null {
+  for (const target of targets) {
+    const isListed = firstFailing(target.clauses, context, turn) === NONE
+    trace.target(target, isListed)
+    if (isListed) return { literal: target.result, rollout: null }
+  }
+  for (const rule of rules) {
+    const failing = firstFailing(rule.clauses, context, turn)
+    trace.rule(rule, failing)
+    if (failing === NONE) return rule.serve
+  }
+  trace.fallthrough()
+  return null
 }
 
-/** Only a decision meets a prerequisite: a parent that is killed, off, cut itself or in error never does. */
 function isMet(prerequisite: PreparedPrerequisite, context: Context, turn: number, trace: Trace | null): boolean {
   if (trace !== null) trace.prerequisite(prerequisite)
   const parent = prerequisite.parent.now
@@ -152,18 +145,14 @@ function decideParent(parent: PreparedFlag, context: Context, turn: number, trac
 }
 
 function meets(result: Evaluation, prerequisite: PreparedPrerequisite): boolean {
-  const met = result.variation !== null && isDecision(result) && prerequisite.variations.includes(result.variation)
+  const met = canMeet(result, prerequisite)
   if (met) prerequisite.met = result
   else prerequisite.unmet = result
   return met
 }
 
-function isDecision({ reason }: Evaluation): boolean {
-  return reason === 'FALLTHROUGH' || reason === 'RULE_MATCH' || reason === 'TARGET_MATCH'
-}
-
-function roll(rollout: PreparedRollout, context: Context, turn: number, trace: Trace | null): Evaluation {
-  const key = bucketKeyOf(read(rollout.by, context, turn))
+function roll(rollout: PreparedRollout, context: Context, trace: Trace | null): Evaluation {
+  const key = bucketKeyOf(read(rollout.by, context))
   const bucket = key === null ? null : bucketOf(key, rollout.seed)
   const result = bucket === null ? rollout.unbucketed : share(rollout, bucket)
   if (trace !== null) trace.rollout(rollout, bucket, result)

@@ -1,11 +1,12 @@
 /** The same decision as `evaluate`, by the same code, with every step that led to it. */
 import type { Context } from '../../schemas/context.ts'
 import type { Json } from '../../schemas/json.ts'
-import { type Attribute, attributeOf, nextTurn, read } from './attribute.ts'
+import { type Attribute, attributeOf, read } from './attribute.ts'
 import { decideSafely, evaluate, type Trace } from './evaluate.ts'
 import type { Evaluation } from './evaluation.ts'
 import { NONE, segmentVerdict } from './match.ts'
-import type { Prepared, PreparedClause, PreparedFlag, PreparedList, PreparedPrerequisite, SegmentVerdict } from './prepared.ts'
+import type { Prepared, PreparedClause, PreparedFlag, PreparedPrerequisite, SegmentVerdict } from './prepared.ts'
+import { nextTurn } from './turn.ts'
 
 /** One clause that was looked at; those after the first that did not match are not. */
 export interface ClauseStep {
@@ -85,8 +86,8 @@ function recorder(top: Step[], context: Context): Trace {
       const steps = nested.pop() ?? []
       add(prerequisiteStep(prerequisite, result, isMet, steps))
     },
-    target({ list, result }, isListed) {
-      const seen = listed(list, context)
+    target({ clauses: [{ attribute }], result }, isListed) {
+      const seen = listed(attribute!, context)
       const text = isListed ? `${seen} is a target.` : `${seen} is not a target of "${result.variation}".`
       add({ step: 'target', matched: isListed, text, variation: result.variation })
     },
@@ -132,7 +133,7 @@ function prerequisiteStep(
   return { step: 'prerequisite', matched: isMet, text, id: parent.key, variation: result?.variation ?? null, steps }
 }
 
-function listed({ attribute }: PreparedList, context: Context): string {
+function listed(attribute: Attribute, context: Context): string {
   const value = seenBy(attribute, context)
   return value === undefined ? `The context has no "${attribute.name}", so it` : `"${attribute.name}" ${shown(value)}`
 }
@@ -194,7 +195,7 @@ function seenBy({ name }: Attribute, context: Context): unknown {
   const attribute = attributeOf(name)
   return attribute === null || typeof context !== 'object' || context === null || Array.isArray(context)
     ? undefined
-    : read(attribute, context, nextTurn())
+    : read(attribute, context)
 }
 
 function shown(value: unknown): string {

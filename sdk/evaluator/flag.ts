@@ -2,7 +2,8 @@
 import type { Json } from '../../schemas/json.ts'
 import { SEED_MAX, WEIGHT_TOTAL } from '../../schemas/limits.ts'
 import type { EvaluationError, Reason, ValueType } from '../../schemas/reason.ts'
-import { type Gathered, isPlainList, prepareAttribute, prepareClauses, prepareList } from './clause.ts'
+import { type Gathered, prepareAttribute, prepareClauses, prepareTargets } from './clause.ts'
+import { blocksOf } from './columns.ts'
 import { type Fields, fieldsOf, frozenCopy, integerOf, listOf, Malformed, preparedList, textOf } from './document.ts'
 import { type Evaluation, typeOfValue } from './evaluation.ts'
 import type {
@@ -14,7 +15,6 @@ import type {
   PreparedRule,
   PreparedServe,
   PreparedTarget,
-  RuleIndex,
 } from './prepared.ts'
 
 /** What is known of a flag once its head is read: enough to be killed or off. */
@@ -29,7 +29,7 @@ interface Head {
 /** What may stand in a result beside the value. */
 type Extra = Partial<Pick<Evaluation, 'ruleId' | 'killId' | 'prerequisite' | 'unbucketed' | 'rollout' | 'static'>>
 
-type Body = Pick<PreparedFlag, 'prerequisites' | 'targets' | 'rules' | 'index' | 'fallthrough'>
+type Body = Pick<PreparedFlag, 'prerequisites' | 'targets' | 'rules' | 'block' | 'fallthrough'>
 
 /**
  * A flag of which nothing can be understood is `ERROR MALFORMED_FLAG`. One whose head can (variations, kills, the
@@ -48,7 +48,7 @@ export function prepareFlag(key: string, document: unknown, linking: Linking): P
   let type: ValueType | null = null
   let enabled = true
   let kills: readonly PreparedKill[] = []
-  let body: Body = { prerequisites: [], targets: [], rules: [], index: null, fallthrough: NO_SERVE }
+  let body: Body = { prerequisites: [], targets: [], rules: [], block: null, fallthrough: NO_SERVE }
   try {
     const fields = fieldsOf(document, '')
     const head = headOf(key, fields, about.version)
@@ -64,13 +64,21 @@ export function prepareFlag(key: string, document: unknown, linking: Linking): P
   }
   // Written out, without spreads: all flags then have one hidden class, which the decision is compiled for.
   return {
+    settled: null,
+    kills,
+    fixed: null,
+    open: body.prerequisites,
+    block: body.block,
+    fallthrough: body.fallthrough,
+    turn: 0,
+    era: 0,
+    decided: off,
     key,
     version: about.version,
+    type,
     clientVisible: about.clientVisible,
     metadata: about.metadata,
-    type,
     unknownOperators: [...gathered.unknownOperators],
-    kills,
     enabled,
     off,
     malformed,
@@ -78,51 +86,8 @@ export function prepareFlag(key: string, document: unknown, linking: Linking): P
     prerequisites: body.prerequisites,
     targets: body.targets,
     rules: body.rules,
-    index: body.index,
-    fallthrough: body.fallthrough,
-    settled: settledOf(kills, enabled, off, malformed, body),
-    turn: 0,
-    era: 0,
-    decided: off,
     mismatch: null,
   }
-}
-
-/** What every context gets, where that is so: `decide` in short for a flag in which nothing looks at the context. */
-function settledOf(
-  kills: readonly PreparedKill[],
-  enabled: boolean,
-  off: Evaluation,
-  malformed: Evaluation | null,
-  body: Body,
-): Evaluation | null {
-  const [kill] = kills
-  if (kill !== undefined) return kill.clauses.length === 0 ? kill.result : null
-  if (!enabled) return off
-  if (malformed !== null) return malformed
-  const isPlain = body.prerequisites.length === 0 && body.targets.length === 0 && body.rules.length === 0
-  return isPlain ? body.fallthrough.literal : null
-}
-
-/** Fewer rules are tried as quickly as an index is asked. */
-const INDEXED_RULES_MIN = 4
-
-function indexOf(rules: readonly PreparedRule[]): RuleIndex | null {
-  const attribute = rules[0]?.clauses[0]?.attribute ?? null
-  if (attribute === null || rules.length < INDEXED_RULES_MIN) return null
-  const byValue = new Map<unknown, PreparedRule[]>()
-  for (const rule of rules) {
-    const [first] = rule.clauses
-    if (first?.attribute !== attribute || first.negate || !isPlainList(first.source)) return null
-    for (const value of new Set<unknown>(first.source.values)) {
-      // Finds itself in a map, but is not equal to itself in a clause.
-      if (Number.isNaN(value)) return null
-      const listing = byValue.get(value)
-      if (listing === undefined) byValue.set(value, [rule])
-      else listing.push(rule)
-    }
-  }
-  return { attribute, rules: byValue }
 }
 
 /** The result of a flag that cannot be decided. */
@@ -204,7 +169,8 @@ function bodyOf(fields: Fields, head: Head, gathered: Gathered, linking: Linking
   const rules = preparedList(fields.rules, 'rules', (item, i) => prepareRule(item, `rules[${i}]`, head, fields, gathered))
   const isStatic = hasNoKills && prerequisites.length === 0 && targets.length === 0 && rules.length === 0
   const fallthrough = prepareServe(fields.fallthrough, 'fallthrough', head, fields, gathered, 'FALLTHROUGH', {}, isStatic)
-  return { prerequisites, targets, rules, index: indexOf(rules), fallthrough }
+  const block = blocksOf([...targets.map(({ clauses, result }) => ({ clauses, serve: { literal: result, rollout: null } })), ...rules])
+  return { prerequisites, targets, rules, block, fallthrough }
 }
 
 function preparePrerequisite(value: unknown, path: string, head: Head, linking: Linking): PreparedPrerequisite {
@@ -223,7 +189,7 @@ function preparePrerequisite(value: unknown, path: string, head: Head, linking: 
 function prepareTarget(value: unknown, path: string, head: Head, gathered: Gathered): PreparedTarget {
   const fields = fieldsOf(value, path)
   const variation = textOf(fields.variation, `${path}.variation`)
-  return { list: prepareList(fields, path, gathered), result: result(head, variation, 'TARGET_MATCH', {}, `${path}.variation`) }
+  return { clauses: [prepareTargets(fields, path, gathered)], result: result(head, variation, 'TARGET_MATCH', {}, `${path}.variation`) }
 }
 
 function prepareRule(value: unknown, path: string, head: Head, flag: Fields, gathered: Gathered): PreparedRule {

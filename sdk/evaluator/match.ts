@@ -1,7 +1,9 @@
 /** Whether a context matches clauses, lists and segments. Only looks up: everything was prepared. */
 import type { Context } from '../../schemas/context.ts'
-import { era, read } from './attribute.ts'
-import type { Link, PreparedClause, PreparedList, PreparedSegment, SegmentVerdict } from './prepared.ts'
+import { type Attribute, read } from './attribute.ts'
+import { type Block, staying } from './columns.ts'
+import type { Link, PreparedClause, PreparedList, PreparedSegment, PreparedServe, SegmentVerdict } from './prepared.ts'
+import { era } from './turn.ts'
 
 /** What `firstFailing` answers when all clauses match. */
 export const NONE = -1
@@ -15,12 +17,33 @@ export const VERDICTS = {
   cycle: { matched: false, by: 'cycle' },
 } as const satisfies Record<string, SegmentVerdict>
 
-/**
- * The place of the first clause that does not match, or `NONE`.
- * @param from clauses before this place are known to match
- */
-export function firstFailing(clauses: readonly PreparedClause[], from: number, context: Context, turn: number): number {
-  for (let i = from; i < clauses.length; i++) {
+/** The outcome of the first target or rule that matches; null when none does. */
+export function firstMatch(first: Block, context: Context, turn: number): PreparedServe | null {
+  for (let block: Block | null = first; block !== null; block = block.next) {
+    let candidates = block.all
+    let attribute: Attribute | null = null
+    let value: unknown
+    for (let column = block.column; column !== null; column = column.next) {
+      if (column.attribute !== attribute) {
+        ;({ attribute } = column)
+        value = read(attribute, context)
+      }
+      candidates &= staying(column, value)
+      if (candidates === 0) break
+    }
+    // The lowest bit is the first step.
+    for (; candidates !== 0; candidates &= candidates - 1) {
+      const step = 31 - Math.clz32(candidates & -candidates)
+      const clauses = block.residual[step]!
+      if (clauses === null || firstFailing(clauses, context, turn) === NONE) return block.serves[step]!
+    }
+  }
+  return null
+}
+
+/** The place of the first clause that does not match, or `NONE`. */
+export function firstFailing(clauses: readonly PreparedClause[], context: Context, turn: number): number {
+  for (let i = 0; i < clauses.length; i++) {
     if (!clauseMatches(clauses[i]!, context, turn)) return i
   }
   return NONE
@@ -29,12 +52,10 @@ export function firstFailing(clauses: readonly PreparedClause[], from: number, c
 function clauseMatches(clause: PreparedClause, context: Context, turn: number): boolean {
   const { attribute, exists } = clause
   if (attribute === null) return clause.segments !== null && isInAny(clause.segments, context, turn) !== clause.negate
-  const value = read(attribute, context, turn)
+  const value = read(attribute, context)
   if (exists !== null) return (value !== undefined) === exists
   // A missing attribute never matches, negated or not.
   if (value === undefined) return false
-  // Most clauses of all compare with one or two values: without a call that costs more than the comparison.
-  if (clause.one !== undefined && typeof value !== 'object') return (value === clause.one || value === clause.other) !== clause.negate
   return (typeof value === 'object' && Array.isArray(value) ? anyElement(clause, value) : clause.test(value)) !== clause.negate
 }
 
@@ -47,9 +68,8 @@ function anyElement(clause: PreparedClause, elements: readonly unknown[]): boole
   }
 }
 
-export function isListed(list: PreparedList, context: Context, turn: number): boolean {
-  const value = read(list.attribute, context, turn)
-  if (typeof value !== 'object' && list.one !== undefined) return value === list.one || value === list.other
+function isListed(list: PreparedList, context: Context): boolean {
+  const value = read(list.attribute, context)
   if (!Array.isArray(value)) return list.values.has(value)
   try {
     return value.some(element => list.values.has(element))
@@ -81,8 +101,8 @@ export function segmentVerdict(link: Link<PreparedSegment>, context: Context, tu
 function decideSegment(segment: PreparedSegment, context: Context, turn: number): SegmentVerdict {
   if (segment.malformed !== null) return VERDICTS.malformed
   if (segment.blocked !== null) return VERDICTS.cycle
-  for (const list of segment.included) if (isListed(list, context, turn)) return VERDICTS.included
-  for (const list of segment.excluded) if (isListed(list, context, turn)) return VERDICTS.excluded
-  for (const rule of segment.rules) if (firstFailing(rule.clauses, 0, context, turn) === NONE) return rule.verdict
+  for (const list of segment.included) if (isListed(list, context)) return VERDICTS.included
+  for (const list of segment.excluded) if (isListed(list, context)) return VERDICTS.excluded
+  for (const rule of segment.rules) if (firstFailing(rule.clauses, context, turn) === NONE) return rule.verdict
   return VERDICTS.nothing
 }

@@ -24,6 +24,14 @@ export interface Operands {
   readonly problems: readonly OperandProblem[]
 }
 
+/** The numbers that satisfy an operator, as an interval. One without numbers has NaN for a bound. */
+export interface Range {
+  readonly from: number
+  readonly to: number
+  readonly hasFrom: boolean
+  readonly hasTo: boolean
+}
+
 /** What stands in the place of an operand that cannot be used. */
 class Refused {
   readonly code: string
@@ -68,24 +76,12 @@ function testOf(op: Operator, values: readonly unknown[], ignoreCase: boolean, p
       return textTest(all(textOperand), ignoreCase, (text, operand) => text.includes(operand))
     case 'matches':
       return matchesTest(all(patternOperand))
-    case 'lessThan': {
-      const bound = greatest(all(numberOperand))
-      return value => typeof value === 'number' && value < bound
-    }
-    case 'lessThanOrEqual': {
-      const bound = greatest(all(numberOperand))
-      return value => typeof value === 'number' && value <= bound
-    }
-    case 'greaterThan': {
-      const bound = least(all(numberOperand))
-      return value => typeof value === 'number' && value > bound
-    }
-    case 'greaterThanOrEqual': {
-      const bound = least(all(numberOperand))
-      return value => typeof value === 'number' && value >= bound
-    }
+    case 'lessThan':
+    case 'lessThanOrEqual':
+    case 'greaterThan':
+    case 'greaterThanOrEqual':
     case 'between':
-      return betweenTest(all(numberOperand))
+      return rangeTest(rangeFrom(op, all(numberOperand)))
     case 'before':
       return momentTest(greatest(all(momentOperand)), (moment, bound) => moment < bound)
     case 'after':
@@ -113,6 +109,20 @@ function testOf(op: Operator, values: readonly unknown[], ignoreCase: boolean, p
     case 'segment':
       all(value => (typeof value === 'string' && value !== '' ? value : new Refused('operand_type', 'must be the key of a segment')))
       return () => false
+  }
+}
+
+/** The interval an operator and its sound operands mean; null for an operator that does not compare numbers. */
+export function rangeOf(op: Operator, values: readonly unknown[]): Range | null {
+  switch (op) {
+    case 'lessThan':
+    case 'lessThanOrEqual':
+    case 'greaterThan':
+    case 'greaterThanOrEqual':
+    case 'between':
+      return rangeFrom(op, values as readonly number[])
+    default:
+      return null
   }
 }
 
@@ -202,8 +212,9 @@ function inTest(operands: readonly (string | number | boolean)[], ignoreCase: bo
     const [first, second = first] = operands
     // One or two are most clauses there are, and comparing is quicker than looking up.
     if (operands.length === 1 || operands.length === 2) return value => value === first || value === second
-    const set: ReadonlySet<unknown> = new Set(operands)
-    return value => set.has(value)
+    // Made when first asked for: most lists are found by way of `columns.ts`, and 100,000 keys are not kept twice for nothing.
+    let set: ReadonlySet<unknown> | null = null
+    return value => (set ??= new Set(operands)).has(value)
   }
   const lowered: ReadonlySet<unknown> = new Set(operands.map(lowerCase))
   return value => lowered.has(lowerCase(value))
@@ -237,9 +248,31 @@ function least(operands: readonly number[]): number {
   return operands.reduce((bound, operand) => (operand < bound ? operand : bound), operands[0] ?? Number.NaN)
 }
 
-function betweenTest(operands: readonly number[]): Test {
-  const [lowest = Number.NaN, highest = Number.NaN] = operands
-  return value => typeof value === 'number' && value >= lowest && value <= highest
+type Comparison = 'lessThan' | 'lessThanOrEqual' | 'greaterThan' | 'greaterThanOrEqual' | 'between'
+
+function rangeFrom(op: Comparison, operands: readonly number[]): Range {
+  switch (op) {
+    case 'lessThan':
+      return { from: -Infinity, to: greatest(operands), hasFrom: true, hasTo: false }
+    case 'lessThanOrEqual':
+      return { from: -Infinity, to: greatest(operands), hasFrom: true, hasTo: true }
+    case 'greaterThan':
+      return { from: least(operands), to: Infinity, hasFrom: false, hasTo: true }
+    case 'greaterThanOrEqual':
+      return { from: least(operands), to: Infinity, hasFrom: true, hasTo: true }
+    case 'between': {
+      const [from = Number.NaN, to = Number.NaN] = operands
+      return { from, to, hasFrom: true, hasTo: true }
+    }
+  }
+}
+
+function rangeTest(range: Range): Test {
+  return value => typeof value === 'number' && isWithin(range, value)
+}
+
+export function isWithin({ from, to, hasFrom, hasTo }: Range, value: number): boolean {
+  return (hasFrom ? value >= from : value > from) && (hasTo ? value <= to : value < to)
 }
 
 function momentTest(bound: number, holds: (moment: number, bound: number) => boolean): Test {

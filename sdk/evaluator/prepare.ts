@@ -4,6 +4,7 @@ import type { Segment } from '../../schemas/segment.ts'
 import { CHAIN_READ_MAX, chainsOf, cycleText } from './cycles.ts'
 import { failure, prepareFlag } from './flag.ts'
 import type { Link, Linking, Links, Prepared, PreparedFlag, PreparedSegment } from './prepared.ts'
+import { settle } from './prerequisites.ts'
 import { prepareSegment } from './segment.ts'
 
 export type { Prepared, PreparedFlag, PreparedSegment } from './prepared.ts'
@@ -65,7 +66,6 @@ function change(parts: Parts, delta: Delta): void {
     attributes: parts.links.attributes,
   }
   let segmentsMayCycle = false
-  let flagsMayCycle = false
   for (const key of itemsOf(delta.removedSegments)) {
     segmentsMayCycle ||= (parts.segments.get(key as string)?.names.length ?? 0) > 0
     put(parts.segments, parts.links.segments, key as string, null)
@@ -77,19 +77,31 @@ function change(parts: Parts, delta: Delta): void {
     segmentsMayCycle ||= segment.names.length > 0 || (parts.segments.get(key)?.names.length ?? 0) > 0
     put(parts.segments, parts.links.segments, key, segment)
   }
-  for (const key of itemsOf(delta.removedFlags)) {
-    flagsMayCycle ||= (parts.flags.get(key as string)?.prerequisites.length ?? 0) > 0
-    put(parts.flags, parts.links.flags, key as string, null)
+  if (segmentsMayCycle) blockSegments(parts.segments)
+
+  const touched = new Set<string>()
+  let flagsMayCycle = false
+  const putFlag = (key: string, flag: PreparedFlag | null): void => {
+    const before = parts.flags.get(key) ?? null
+    touched.add(key)
+    put(parts.flags, parts.links.flags, key, flag)
+    const [old, parents] = [parentsOf(before), parentsOf(flag)]
+    if ((before?.blocked ?? null) === null && old.length === parents.length && old.every((parent, i) => parent === parents[i])) return
+    flagsMayCycle = true
+    for (const parent of old) parent.dependents.delete(key)
+    for (const parent of parents) parent.dependents.add(key)
   }
+  for (const key of itemsOf(delta.removedFlags)) putFlag(key as string, null)
   for (const document of itemsOf(delta.flags)) {
     const key = keyOf(document)
-    if (key === null) continue
-    const flag = prepareFlag(key, document, linking)
-    flagsMayCycle ||= flag.prerequisites.length > 0 || (parts.flags.get(key)?.prerequisites.length ?? 0) > 0
-    put(parts.flags, parts.links.flags, key, flag)
+    if (key !== null) putFlag(key, prepareFlag(key, document, linking))
   }
-  if (segmentsMayCycle) blockSegments(parts.segments)
   if (flagsMayCycle) blockFlags(parts.flags)
+  settle(touched, parts.flags, parts.links.flags)
+}
+
+function parentsOf(flag: PreparedFlag | null): readonly Link<PreparedFlag>[] {
+  return flag === null ? NOTHING : flag.prerequisites.map(({ parent }) => parent)
 }
 
 /** A delta or ruleset whose lists are no lists is as good as an empty one: the stream must not take its host down. */
@@ -106,7 +118,7 @@ function keyOf(document: unknown): string | null {
 function linkOf<T>(links: Map<string, Link<T>>, items: ReadonlyMap<string, T>, key: string): Link<T> {
   const known = links.get(key)
   if (known !== undefined) return known
-  const link = { key, now: items.get(key) ?? null }
+  const link = { key, now: items.get(key) ?? null, dependents: new Set<string>() }
   links.set(key, link)
   return link
 }

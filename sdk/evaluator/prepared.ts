@@ -2,6 +2,7 @@
 import type { Clause } from '../../schemas/clause.ts'
 import type { ValueType } from '../../schemas/reason.ts'
 import type { Attribute } from './attribute.ts'
+import type { Block } from './columns.ts'
 import type { Evaluation } from './evaluation.ts'
 import type { Test } from './operators.ts'
 
@@ -18,6 +19,8 @@ export interface Link<T> {
   readonly key: string
   /** Null when there is none. */
   now: T | null
+  /** Keys of the flags that have it as a prerequisite. */
+  readonly dependents: Set<string>
 }
 
 export interface Links {
@@ -34,7 +37,24 @@ export interface Linking {
   readonly attributes: Map<string, Attribute>
 }
 
+/** What a decision mostly asks for stands first, in one or two lines of the processor's cache. */
 export interface PreparedFlag {
+  /** The answer, where no context can change it. */
+  settled: Evaluation | null
+  readonly kills: readonly PreparedKill[]
+  /** The answer once no kill covers the context, where no context can change it: it is off, cannot be decided, or nothing else asks. */
+  fixed: Evaluation | null
+  /** The prerequisites that depend on the context: the others are met whatever it is. */
+  open: readonly PreparedPrerequisite[]
+  /** Targets and rules, to be found quickly; null when there are none. */
+  readonly block: Block | null
+  readonly fallthrough: PreparedServe
+
+  /** The answer in the evaluation under way: many flags may ask for the same prerequisite. */
+  turn: number
+  era: number
+  decided: Evaluation
+
   readonly key: string
   readonly version: number | null
   /** Of its values; null for a malformed flag. */
@@ -45,7 +65,6 @@ export interface PreparedFlag {
   readonly metadata: Readonly<Record<string, string | number | boolean>> | null
   readonly unknownOperators: readonly string[]
 
-  readonly kills: readonly PreparedKill[]
   readonly enabled: boolean
   readonly off: Evaluation
   /** The error of a flag that cannot be understood. Kills and the off switch come first where those could be. */
@@ -55,16 +74,6 @@ export interface PreparedFlag {
   readonly prerequisites: readonly PreparedPrerequisite[]
   readonly targets: readonly PreparedTarget[]
   readonly rules: readonly PreparedRule[]
-  /** A quicker way to the rules that can match; null when there is none. */
-  readonly index: RuleIndex | null
-  readonly fallthrough: PreparedServe
-  /** The answer, where no context can change it. */
-  readonly settled: Evaluation | null
-
-  /** The answer in the evaluation under way: many flags may ask for the same prerequisite. */
-  turn: number
-  era: number
-  decided: Evaluation
   /** Made when first asked for. */
   mismatch: Evaluation | null
 }
@@ -85,17 +94,15 @@ export interface PreparedPrerequisite {
   readonly failed: Evaluation
 }
 
-/** A list of values of one attribute: a target's or a segment's. */
+/** A segment's list of values of one attribute. */
 export interface PreparedList {
   readonly attribute: Attribute
   readonly values: ReadonlySet<unknown>
-  /** Of a list of one or two, those (of one, twice): in a flag not asked for of late, a set costs several visits to memory. */
-  readonly one: unknown
-  readonly other: unknown
 }
 
+/** A target's list, as the clause that asks for it. */
 export interface PreparedTarget {
-  readonly list: PreparedList
+  readonly clauses: readonly [PreparedClause]
   readonly result: Evaluation
 }
 
@@ -103,12 +110,6 @@ export interface PreparedRule {
   readonly id: string
   readonly clauses: readonly PreparedClause[]
   readonly serve: PreparedServe
-}
-
-/** Rules that all begin with a list of values of the same attribute: each value leads to the rules that list it, in their order. */
-export interface RuleIndex {
-  readonly attribute: Attribute
-  readonly rules: ReadonlyMap<unknown, readonly PreparedRule[]>
 }
 
 /** An outcome: a literal, or a rollout that chooses. */
@@ -131,9 +132,6 @@ export interface PreparedClause {
   /** Null for `segment`, and for an operator that is not known. */
   readonly attribute: Attribute | null
   readonly test: Test
-  /** For `in` with one or two values and regard to case: those values. */
-  readonly one: unknown
-  readonly other: unknown
   /** For `exists`: whether the attribute must be there. */
   readonly exists: boolean | null
   /** For `segment`. */
