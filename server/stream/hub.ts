@@ -43,10 +43,13 @@ export interface HubOptions {
   readonly config: Pick<Config, 'handshakesPerSecond' | 'closeTimeoutMs'>
 }
 
-/** Counted since the start, apart from the first two, which are as of now. */
+/** Counted since the start, apart from the first four, which are as of now. */
 export interface HubStatistics {
   readonly sockets: number
   readonly instances: number
+  /** Sockets that are fed no more until they have taken what waits for them; and all that waits, for whomever. */
+  readonly behind: number
+  readonly unsentBytes: number
   readonly handshakesAccepted: number
   readonly handshakesRefused: number
   readonly messagesReceived: number
@@ -433,11 +436,17 @@ export function openHub(options: HubOptions): HubHandle {
       followLog(channel, log)
       return rulesetOf(channel, log)
     },
-    statistics: () => ({
-      sockets: turns.count,
-      instances: [...channels.keys()].reduce((count, name) => count + book.count(name), 0),
-      ...totals,
-    }),
+    statistics() {
+      let [instances, behind, unsentBytes] = [0, 0, 0]
+      for (const { log: name, peers } of channels.values()) {
+        instances += book.count(name)
+        for (const { session, line } of peers) {
+          if (session.phase === 'behind') behind++
+          unsentBytes += line.writableLength
+        }
+      }
+      return { sockets: turns.count, instances, behind, unsentBytes, ...totals }
+    },
     drain,
     close,
   }

@@ -1,6 +1,8 @@
 import t from 'tap'
 import { UPSTREAM_BYTES_MAX } from '../../../schemas/stream.ts'
+import { comeBack } from '../../../server/stream/drain.ts'
 import { RECENT_BYTES_MAX } from '../../../server/stream/recent.ts'
+import { BEHIND_BYTES } from '../../../server/stream/session.ts'
 import { manualClock } from '../../clock.ts'
 import { clientFrame, flag, LOG, messagesIn, openLine, openStream, type Said, startBare } from './bare.ts'
 
@@ -308,6 +310,35 @@ t.test('a drain says when to come back, closes everything and lets nobody in', a
   await t.rejects(openStream(t, server), /503/)
 })
 
+t.test('a drain spreads a fleet over twice the time that letting it in takes', async t => {
+  const clock = manualClock()
+  const server = await startBare(t, { clock, handshakesPerSecond: 3 })
+  const streams = [await openStream(t, server), await openStream(t, server), await openStream(t, server)]
+  clock.advance(1_000)
+  streams.push(await openStream(t, server), await openStream(t, server), await openStream(t, server))
+  for (const [i, stream] of streams.entries()) {
+    stream.hello(0, '', `i${i}`)
+    await stream.next()
+  }
+  const drained = server.hub.drain()
+  for (const stream of streams) t.match(await stream.next(), { type: 'drain', afterMs: 1_000, spreadMs: 4_000 })
+  await drained
+  t.match(comeBack(10_000, 500), { spreadMs: 40_000 })
+  t.match(comeBack(50_000, 500), { spreadMs: 60_000 }, 'but nobody is kept away for minutes')
+})
+
+t.test('a drain does not wait for who does not answer', async t => {
+  const clock = manualClock()
+  const server = await startBare(t, { clock })
+  const line = await openLine(t, server)
+  line.write(clientFrame('{"type":"hello","instance":"i","service":"s","sdk":"x","revision":0,"epoch":""}'))
+  await until(() => server.hub.instances(LOG).length === 1)
+  const drained = server.hub.drain()
+  clock.advance(2_000)
+  await drained
+  await until(() => server.hub.statistics().sockets === 0)
+})
+
 t.test('closing the server drains it', async t => {
   const server = await startBare(t)
   const stream = await openStream(t, server)
@@ -383,31 +414,49 @@ t.test('who does not read is brought up to date with one message when it reads a
   )
 })
 
-t.test('who never reads is closed, and nobody else notices', async t => {
+t.test('who never reads is closed within ten seconds, and nobody else notices', async t => {
+  const SLOW = 10
   const clock = manualClock()
   const server = await startBare(t, { clock })
   const { epoch } = server.log.state(LOG)
   const healthy = await openStream(t, server)
   healthy.hello(0, epoch, 'healthy')
   await healthy.next()
-  const line = await openLine(t, server)
-  line.write(clientFrame(`{"type":"hello","instance":"slow","service":"s","sdk":"x","revision":0,"epoch":"${epoch}"}`))
-  await until(() => server.hub.instances(LOG).length === 2)
-  for (let isBehind = false; !isBehind;) {
-    const before = server.hub.statistics().messagesSent
-    await server.write(flag('f', 400_000, String(before)))
-    await healthy.next()
-    isBehind = server.hub.statistics().messagesSent - before === 1
+  const lines = await Promise.all(Array.from({ length: SLOW }, () => openLine(t, server)))
+  for (const [i, line] of lines.entries())
+    line.write(clientFrame(`{"type":"hello","instance":"slow-${i}","service":"","sdk":"x","revision":0,"epoch":"${epoch}"}`))
+  await until(() => server.hub.instances(LOG).length === SLOW + 1)
+
+  const bytes = 140_000
+  let revision = 0
+  // The system takes some megabytes for each; behind they are when it takes no more.
+  while (server.hub.statistics().behind < SLOW) {
+    revision = (await server.write(flag('f', bytes, String(revision)))).revision
+    t.equal((await healthy.next()).revision, revision, 'the others get every change')
   }
-  clock.advance(25_000)
-  t.equal(server.hub.statistics().slowClosed, 1)
+  t.ok(server.hub.statistics().unsentBytes <= SLOW * (BEHIND_BYTES + 2 * bytes), 'what waits for them is bounded')
+  clock.advance(10_000)
+  t.match(server.hub.statistics(), { slowClosed: SLOW, behind: 0 })
   t.same(
     server.hub.instances(LOG).map(instance => instance.id),
     ['healthy'],
   )
   await server.write('after')
   t.match(await healthy.next(), { type: 'change', flags: [{ key: 'after' }] })
-  line.destroy()
+  // A close frame with the code 1013 follows all that waited.
+  const close = Buffer.from([0x03, 0xf5])
+  const told = lines.map(line => {
+    let end = Buffer.alloc(0)
+    const found = new Promise<void>(resolve =>
+      line.on('data', chunk => {
+        end = Buffer.concat([end, chunk]).subarray(-80)
+        if (end.includes(close)) resolve()
+      }),
+    )
+    line.resume()
+    return found
+  })
+  await Promise.all(told)
 })
 
 t.test('/ruleset is the whole state, and costs nothing while it has not changed', async t => {
