@@ -19,8 +19,8 @@ import { beatFrame, catchUpFrame, type Channel, currentFrame, fillRecent, follow
 import { comeBack, drainStreams } from './drain.ts'
 import { textFrame, textFrameHeader } from './frame.ts'
 import { answerRefusal, type Gate, judge } from './handshake.ts'
-import { changesMessage, drainMessage, rulesetOpening, stepOf } from './messages.ts'
-import { stepsFrom } from './recent.ts'
+import { changesMessage, drainMessage, RESET_OPENING, rulesetOpening, stepOf } from './messages.ts'
+import { emptyRecent, isOther, stepsFrom } from './recent.ts'
 import { openSession, type Readings, type Session, type SessionAction, type SessionEvent, step } from './session.ts'
 import { openTokenBucket } from './tokenbucket.ts'
 import { openTurns } from './turns.ts'
@@ -69,8 +69,12 @@ export interface HubHandle extends Hub {
   attach(app: FastifyInstance): void
   /** The whole state of a log, serialised once per revision: what `GET /ruleset` answers. */
   ruleset(log: string): { readonly etag: string; readonly body: Buffer }
-  /** What changed since a revision, as the message `changes`; null when nothing did or when it is no longer known. */
-  missed(log: string, epoch: string, revision: number): Promise<string | null>
+  /**
+   * What brings a caller from what it holds to the newest state: the message `changes`, or the whole with `reset` when what
+   * it holds was lost here. Null when nothing changed, or when all it needs is what `ruleset` says.
+   * @param hash of what it holds; empty for a caller that does not know
+   */
+  missed(log: string, epoch: string, revision: number, hash: string): Promise<string | Buffer | null>
   statistics(): HubStatistics
   /** Refuse new sockets, tell everyone when to come back, and close all of them. Resolves when they are gone. */
   drain(): Promise<void>
@@ -227,14 +231,11 @@ export function openHub(options: HubOptions): HubHandle {
   // --- deciding and doing
 
   /** Read anew for each event and kept by nobody: one object serves all of them. */
-  const readings: Readings = { now: 0, buffered: 0, epoch: '', revision: 0, floor: 0, isFilled: false }
+  const readings: Readings = { now: 0, buffered: 0, recent: emptyRecent('', 0, '') }
 
   function read({ recent }: Channel<Peer>): void {
     readings.now = clock.monotonic()
-    readings.epoch = recent.epoch
-    readings.revision = recent.revision
-    readings.floor = recent.floor
-    readings.isFilled = recent.isFilled
+    readings.recent = recent
   }
 
   function handle(peer: Peer, event: SessionEvent): void {
@@ -367,7 +368,7 @@ export function openHub(options: HubOptions): HubHandle {
 
     const entry = stepOf(change)
     const frame = take(channel, epoch, entry, published.volatile)
-    const event: SessionEvent = { kind: 'published', epoch, from: entry.from, revision: entry.revision }
+    const event: SessionEvent = { kind: 'published', epoch, from: entry.from, revision: entry.revision, hash: entry.hash }
     read(channel)
     for (const peer of channel.peers) act(peer, event, frame)
   }
@@ -423,12 +424,14 @@ export function openHub(options: HubOptions): HubHandle {
         await close()
       })
     },
-    async missed(name, epoch, from) {
+    async missed(name, epoch, from, hash) {
       const channel = channelOf(name)
       followLog(channel, log)
       const { recent } = channel
       const isBehind = (): boolean => epoch === recent.epoch && from < recent.revision
       if (isBehind() && from < recent.floor && !recent.isFilled) await fillFor(channel)
+      const isLost = epoch === recent.epoch && (from > recent.revision || isOther(recent, from, hash))
+      if (isLost) return Buffer.concat([Buffer.from(RESET_OPENING), rulesetOf(channel, log).body.subarray(1)])
       return isBehind() && from >= recent.floor ? changesMessage(recent.epoch, stepsFrom(recent, from)) : null
     },
     ruleset(name) {

@@ -13,6 +13,7 @@ import type { HubHandle } from './hub.ts'
 const basisSchema = z.strictObject({
   epoch: z.string().max(64).optional(),
   revision: z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER).optional(),
+  hash: z.string().max(64).optional(),
 })
 
 export function streamRoutes(app: FastifyInstance, services: Services, hub: Pick<HubHandle, 'ruleset' | 'missed'>): void {
@@ -40,21 +41,24 @@ export function streamRoutes(app: FastifyInstance, services: Services, hub: Pick
     tag: 'stream',
     summary: 'Everything an SDK needs to evaluate, for the environment of the key',
     description:
-      "For SDKs without a stream. Answers 304 when the ETag in If-None-Match still holds. With `epoch` and `revision`, what the caller holds, it answers the changes since then where they are known (the stream's message `changes`), else everything.",
+      "For SDKs without a stream. Answers 304 when the ETag in If-None-Match still holds. With `epoch` and `revision`, what the caller holds, it answers the changes since then where they are known (the stream's message `changes`), else everything; with `hash` too, a history of that revision which is not the log's is answered with everything and `reset`.",
     query: basisSchema,
     handler: async ({ access, query, request, reply }) => {
       const log = logOfKey(services.log, access)
-      const changes = query.epoch === undefined || query.revision === undefined ? null : await hub.missed(log, query.epoch, query.revision)
+      const { epoch, revision, hash = '' } = query
+      const missed = epoch === undefined || revision === undefined ? null : await hub.missed(log, epoch, revision, hash)
       const { etag, body } = hub.ruleset(log)
       reply.header('etag', etag).header('cache-control', 'no-cache')
       if (isHeld(etag, request.headers['if-none-match'])) return reply.code(304).send()
-      return reply.header('content-type', 'application/json; charset=utf-8').send(changes ?? body)
+      return reply.header('content-type', 'application/json; charset=utf-8').send(missed ?? body)
     },
   })
 }
 
-/** RFC 9110 §13.1.2: a list of tags, each perhaps weak, or `*`. */
+/** RFC 9110 §13.1.2: a list of tags, each perhaps weak, or `*`. A caller that knows no hash names epoch and revision alone. */
 function isHeld(etag: string, header: string | undefined): boolean {
   if (header === undefined) return false
-  return header.split(',').some(tag => tag.trim().replace(/^W\//, '') === etag || tag.trim() === '*')
+  const withoutHash = etag.replace(/\.[0-9a-f]*"$/, '"')
+  const tags = header.split(',').map(tag => tag.trim().replace(/^W\//, ''))
+  return tags.some(tag => tag === etag || tag === withoutHash || tag === '*')
 }

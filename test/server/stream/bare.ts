@@ -174,6 +174,7 @@ export async function startBare(t: Test, options: BareOptions = {}): Promise<Bar
 export type Said = Downstream & {
   readonly revision: number
   readonly from?: number
+  readonly hash?: string
   readonly flags?: readonly Flag[]
   readonly removedFlags?: readonly string[]
 }
@@ -183,7 +184,7 @@ export interface Stream {
   /** The next message, in order. Those of type `beat` are left out unless asked for. */
   next(): Promise<Said>
   say(message: unknown): void
-  hello(revision?: number, epoch?: string, instance?: string): void
+  hello(revision?: number, epoch?: string, instance?: string, hash?: string): void
   readonly closed: Promise<{ code: number; reason: string }>
 }
 
@@ -224,7 +225,8 @@ export async function openStream(t: Test, server: BareServer, options: StreamOpt
       return first === undefined ? new Promise(resolve => waiting.push(resolve)) : Promise.resolve(first)
     },
     say,
-    hello: (revision = 0, epoch = '', instance = 'i1') => say({ type: 'hello', instance, service: 'shop', sdk: 'test/1', revision, epoch }),
+    hello: (revision = 0, epoch = '', instance = 'i1', hash = undefined) =>
+      say({ type: 'hello', instance, service: 'shop', sdk: 'test/1', revision, epoch, hash }),
     closed,
   }
 }

@@ -1,3 +1,4 @@
+import { cpSync } from 'node:fs'
 import t from 'tap'
 import { UPSTREAM_BYTES_MAX } from '../../../schemas/stream.ts'
 import { comeBack } from '../../../server/stream/drain.ts'
@@ -90,6 +91,38 @@ t.test('after a restart what was missed is read from the log, and a whole rulese
   const streams = await Promise.all(expected.map(() => openStream(t, server)))
   for (const [i, [revision]] of expected.entries()) streams[i]?.hello(revision, epoch, `i${i}`)
   for (const [i, [revision, message]] of expected.entries()) t.match(await streams[i]?.next(), message, `from ${revision}`)
+})
+
+t.test('a change that was lost, and whose number another has taken, is not taken for what the log has', async t => {
+  const data = t.testdir({ whole: {}, lost: {} })
+  const before = await startBare(t, { data: `${data}/whole` })
+  await before.write('a')
+  const { epoch } = before.log.state(LOG)
+  await before.stop()
+  // The disk as it was before the change that everyone was told of.
+  cpSync(`${data}/whole`, `${data}/lost`, { recursive: true })
+  const told = await startBare(t, { data: `${data}/whole` })
+  const listening = await openStream(t, told)
+  listening.hello(1, epoch)
+  await listening.next()
+  await told.write(flag('b', 10, 'lost'))
+  const { hash } = await listening.next()
+  await told.stop()
+
+  const server = await startBare(t, { data: `${data}/lost` })
+  t.equal(server.log.state(LOG).epoch, epoch)
+  await server.write(flag('c', 10, 'kept'))
+  const expected = { type: 'ruleset', revision: 2, reset: true, flags: [{ key: 'a' }, { key: 'c' }] }
+  const same = await openStream(t, server)
+  same.hello(2, epoch, 'same', hash)
+  t.match(await same.next(), expected, 'the same number')
+  await server.write(flag('d', 10, 'kept'))
+  const passed = await openStream(t, server)
+  passed.hello(2, epoch, 'passed', hash)
+  t.match(await passed.next(), { ...expected, revision: 3, flags: [{ key: 'a' }, { key: 'c' }, { key: 'd' }] }, 'a number that was passed')
+  const older = await openStream(t, server)
+  older.hello(3, epoch, 'older')
+  t.match(await older.next(), { type: 'current' }, 'an SDK that does not know hashes is taken at its word')
 })
 
 t.test('receipts say who has a revision, live', async t => {
@@ -466,17 +499,18 @@ t.test('/ruleset is the whole state, and costs nothing while it has not changed'
     server.app.inject({ url: '/ruleset', headers: { authorization: `Bearer ${server.token}`, ...headers } })
   const first = await asked()
   const { epoch } = server.log.state(LOG)
-  const etag = `"${epoch}.1"`
+  const hash = server.log.state(LOG).hash?.slice(0, 16)
+  const etag = `"${epoch}.1.${hash}"`
   t.equal(first.headers.etag, etag)
   t.match(first.headers['content-type'], 'application/json')
-  t.strictSame(first.json(), { epoch, revision: 1, flags: [{ ...flag('a'), name: '0' }], segments: [] })
+  t.strictSame(first.json(), { epoch, revision: 1, hash, flags: [{ ...flag('a'), name: '0' }], segments: [] })
   for (const held of [etag, `W/${etag}`, `"other", ${etag}`, '*']) {
     const again = await asked({ 'if-none-match': held })
     t.match([again.statusCode, again.body, again.headers.etag], [304, '', etag], held)
   }
   await server.write('b')
   const changed = await asked({ 'if-none-match': etag })
-  t.match([changed.statusCode, changed.headers.etag], [200, `"${epoch}.2"`])
+  t.match([changed.statusCode, changed.headers.etag], [200, `"${epoch}.2.${server.log.state(LOG).hash?.slice(0, 16)}"`])
 
   const since = async (query: string) =>
     (await server.app.inject({ url: `/ruleset?${query}`, headers: { authorization: `Bearer ${server.token}` } })).json<object>()
@@ -485,8 +519,15 @@ t.test('/ruleset is the whole state, and costs nothing while it has not changed'
     { type: 'changes', epoch, from: 1, revision: 2, flags: [{ key: 'b' }] },
     'what was missed',
   )
-  for (const query of [`epoch=${epoch}&revision=2`, `epoch=${epoch}&revision=9`, 'epoch=other&revision=1']) {
-    t.match(await since(query), { type: undefined, revision: 2, flags: [{ key: 'a' }, { key: 'b' }] }, `${query}: everything`)
+  t.match(await since(`epoch=${epoch}&revision=1&hash=${hash}`), { type: 'changes', from: 1, revision: 2 })
+  for (const [query, reset] of [
+    [`epoch=${epoch}&revision=2`, undefined],
+    [`epoch=${epoch}&revision=9`, true],
+    [`epoch=${epoch}&revision=1&hash=other`, true],
+    [`epoch=${epoch}&revision=2&hash=other`, true],
+    ['epoch=other&revision=1&hash=other', undefined],
+  ] as const) {
+    t.match(await since(query), { type: undefined, reset, revision: 2, flags: [{ key: 'a' }, { key: 'b' }] }, `${query}: everything`)
   }
 
   t.equal((await server.app.inject({ url: '/ruleset' })).statusCode, 401)
