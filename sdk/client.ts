@@ -431,11 +431,12 @@ class Client implements Sluice {
     })
   }
 
-  /** Over the stream, or beside it while polling works; otherwise the sums wait. The last ones are sent in any case. */
+  /** Over the stream, or beside it while polling works; otherwise the sums wait. The last ones are sent unless the server is known to be dark. */
   async #report(isLast = false): Promise<void> {
-    const { stream, pollWorked, held } = this.#state
+    const { stream, pollWorked, held, confirmed, tried } = this.#state
     const isLive = stream.phase === 'live'
-    if (held.epoch === '' || stream.phase === 'closed' || !(isLive || pollWorked || isLast)) return
+    const isWorthIt = isLive || pollWorked || (isLast && (confirmed || !tried))
+    if (held.epoch === '' || stream.phase === 'closed' || !isWorthIt) return
     try {
       if (this.#operatorsAreOld) this.#counts.setUnknownOperators(unknownOperators(this.#prepared))
       this.#operatorsAreOld = false
@@ -484,5 +485,14 @@ class Client implements Sluice {
 /** Keys of documents that are not the same in both. */
 function differing(before: ReadonlyMap<string, unknown>, after: ReadonlyMap<string, unknown>): string[] {
   const keys = new Set([...before.keys(), ...after.keys()])
-  return [...keys].filter(key => !isDeepStrictEqual(before.get(key), after.get(key)))
+  return [...keys].filter(key => !isSame(before.get(key), after.get(key)))
+}
+
+function isSame(a: unknown, b: unknown): boolean {
+  try {
+    return isDeepStrictEqual(a, b)
+  } catch {
+    // Nested deeper than the stack: a change too many is told rather than one too few.
+    return false
+  }
 }

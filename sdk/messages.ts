@@ -63,6 +63,15 @@ export function parseMessage(text: string): Downstream | null {
   }
 }
 
+/**
+ * What a poll was answered with, or null. One that looks like a delta in any field must be a delta in all: taken for
+ * whole, a damaged one would empty the ruleset.
+ */
+export function readRuleset(value: unknown): { readonly delta: Delta } | { readonly whole: Whole } | null {
+  if (isDelta(value)) return { delta: value }
+  return isWhole(value) && !('from' in value || 'removedFlags' in value || 'removedSegments' in value) ? { whole: value } : null
+}
+
 /** Whether a value is a whole ruleset, as the stream, `GET /ruleset` and the cache file carry it. */
 export function isWhole(value: unknown): value is Whole {
   return isObject(value) && isPlace(value) && isDocuments(value)

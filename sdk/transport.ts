@@ -8,7 +8,7 @@ import { RULESET_BYTES_MAX } from '../schemas/limits.ts'
 import { PROTOCOL } from '../schemas/protocol.ts'
 import { CONNECT_TIMEOUT_MS, type Loss, type Place, type PollAnswer } from './connection.ts'
 import { messageOf } from './failure.ts'
-import { isDelta, isWhole } from './messages.ts'
+import { readRuleset } from './messages.ts'
 import { VERSION } from './version.ts'
 
 /** Largest message or answer taken: the largest ruleset and what stands around it. */
@@ -187,8 +187,9 @@ export function networkTransport(base: string, key: string): Transport {
           chunks.push(chunk)
         }
         const body: unknown = JSON.parse(Buffer.concat(chunks).toString('utf8'))
-        if (isDelta(body)) return { kind: 'changes', delta: body }
-        return isWhole(body) ? { kind: 'whole', whole: body } : { kind: 'failed', problem: 'the answer is no ruleset' }
+        const ruleset = readRuleset(body)
+        if (ruleset === null) return { kind: 'failed', problem: 'the answer is no ruleset' }
+        return 'delta' in ruleset ? { kind: 'changes', delta: ruleset.delta } : { kind: 'whole', whole: ruleset.whole }
       } catch (error) {
         if (isUntrusted(error)) return { kind: 'untrusted' }
         return { kind: 'failed', problem: messageOf(error) }

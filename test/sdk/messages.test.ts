@@ -1,7 +1,7 @@
 /** The SDK's own reading of the stream takes and refuses what the schema takes and refuses. */
 import t from 'tap'
 import { downstreamSchema } from '../../schemas/stream.ts'
-import { isDelta, isWhole, parseMessage } from '../../sdk/messages.ts'
+import { isDelta, isWhole, parseMessage, readRuleset } from '../../sdk/messages.ts'
 
 const delta = { epoch: 'e', from: 1, revision: 2, flags: [{ key: 'a', more: 1 }], segments: [], removedFlags: ['b'], removedSegments: [] }
 const messages: readonly Record<string, unknown>[] = [
@@ -68,4 +68,14 @@ t.test('a ruleset and a delta are told apart', async t => {
   t.equal(isDelta({ epoch: 'e', revision: 1, flags: [], segments: [] }), false)
   t.equal(isDelta(delta), true)
   for (const value of [null, 5, [], 'text', { epoch: 'e' }]) t.notOk(isWhole(value) || isDelta(value))
+})
+
+t.test('a damaged delta is never taken for a whole ruleset', async t => {
+  t.match(readRuleset(delta), { delta })
+  t.match(readRuleset({ epoch: 'e', revision: 1, flags: [], segments: [], more: 1 }), { whole: { revision: 1 } })
+  for (const field of ['from', 'removedFlags', 'removedSegments']) {
+    const { [field]: _, ...without } = delta as Record<string, unknown>
+    t.equal(readRuleset(without), null, field)
+    t.equal(readRuleset({ ...delta, [field]: null }), null, field)
+  }
 })
