@@ -11,7 +11,7 @@ import type { Clock, Timer } from './clock.ts'
 import { type Action, begin, type Event, isStale, next, NOTHING, placeOf, type State, wakeAt } from './connection.ts'
 import { Counts, type Report } from './counts.ts'
 import { Dependents } from './evaluator/dependents.ts'
-import { decideSafely, evaluateAs } from './evaluator/evaluate.ts'
+import { decideSafely, evaluateAs, outcomeAs } from './evaluator/evaluate.ts'
 import { type Evaluation, typeOfValue } from './evaluator/evaluation.ts'
 import { explain } from './evaluator/explain.ts'
 import { applyDelta, type Prepared, type PreparedFlag, prepare, unknownOperators } from './evaluator/prepare.ts'
@@ -51,9 +51,12 @@ class Client implements Sluice {
   /** Null when the options name no server. */
   readonly #transport: Transport | null
   readonly #saver: Saver | null
-  readonly #counts = new Counts<PreparedFlag>()
+  readonly #counts = new Counts()
 
   #prepared: Prepared = prepare({ flags: [], segments: [] }, 0)
+  /** The flag that was asked for last. */
+  #lastKey = ''
+  #last: PreparedFlag | undefined = undefined
   #flags = new Map<string, Flag>()
   #segments = new Map<string, Segment>()
   #hasRuleset = false
@@ -128,32 +131,46 @@ class Client implements Sluice {
   }
 
   #value(flag: string, context: Context, fallback: Json | undefined, type: ValueType | null): Json | undefined {
-    const entry = this.#counts.entry(flag)
-    if (entry === undefined) return this.#valueAndCount(flag, context, fallback, type)
-    const evaluation = decideSafely(entry.prepared, context, null)
+    const prepared = flag === this.#lastKey ? this.#last : this.#find(flag)
+    if (prepared === undefined) return this.#failedValue(flag, context, fallback, type)
+    const outcome = decideSafely(prepared, context, null)
     // Errors and other types are rare, and take the longer way.
-    if (evaluation.value === undefined || (type !== null && evaluation.type !== type))
-      return this.#valueAndCount(flag, context, fallback, type)
-    if (entry.last.evaluation === evaluation) entry.last.count++
-    else this.#counts.addOther(entry, evaluation)
-    return evaluation.value
+    if (outcome.value === undefined || (type !== null && outcome.type !== type)) return this.#failedValue(flag, context, fallback, type)
+    this.#counts.add(outcome)
+    return outcome.value
   }
 
-  /** As `#value`, for a flag that is asked for the first time or yields an error. */
-  #valueAndCount(flag: string, context: Context, fallback: Json | undefined, type: ValueType | null): Json | undefined {
+  /** An application often asks for one flag many times in a row: then the key need not be looked up again. */
+  #find(flag: string): PreparedFlag | undefined {
+    const prepared = this.#prepared.flags.get(flag)
+    if (prepared !== undefined) {
+      this.#lastKey = flag
+      this.#last = prepared
+    }
+    return prepared
+  }
+
+  #failedValue(flag: string, context: Context, fallback: Json | undefined, type: ValueType | null): Json | undefined {
     const { value } = this.#evaluateAndCount(flag, context, type)
     return value === undefined ? fallback : value
   }
 
   #evaluateAndCount(flag: string, context: Context, type: ValueType | null): Evaluation {
-    const evaluation = evaluateAs(this.#prepared, flag, context, type)
-    const prepared = this.#prepared.flags.get(flag)
-    const entry = this.#counts.entry(flag)
-    if (evaluation.value === undefined || prepared === undefined) this.#counts.addError(flag, evaluation, type)
-    else if (entry === undefined) this.#counts.addFirst(flag, prepared, evaluation)
-    else if (entry.last.evaluation === evaluation) entry.last.count++
-    else this.#counts.addOther(entry, evaluation)
-    return evaluation
+    const outcome = outcomeAs(this.#prepared, flag, context, type)
+    if (outcome.value === undefined) this.#counts.addError(flag, outcome.evaluation, type)
+    else this.#counts.add(outcome)
+    return outcome.evaluation
+  }
+
+  all(context: Context, options?: { readonly clientVisible?: boolean }): Record<string, Json> {
+    const values: [string, Json][] = []
+    for (const prepared of this.#prepared.flags.values()) {
+      if (options?.clientVisible === true && !prepared.clientVisible) continue
+      const { value } = decideSafely(prepared, context, null)
+      if (value !== undefined) values.push([prepared.key, value])
+    }
+    // Unlike an assignment, also right for a key such as "__proto__".
+    return Object.fromEntries(values)
   }
 
   details<T extends Json | undefined>(flag: string, context: Context, fallback: T, type?: ValueType): Details<T> {
@@ -350,16 +367,15 @@ class Client implements Sluice {
   // The ruleset: taken whole, between two evaluations.
 
   #apply(delta: Delta): void {
-    this.#counts.forgetPrepared()
     for (const flag of delta.flags) this.#flags.set(flag.key, flag)
     for (const segment of delta.segments) this.#segments.set(segment.key, segment)
     for (const key of delta.removedFlags) this.#flags.delete(key)
     for (const key of delta.removedSegments) this.#segments.delete(key)
     try {
-      this.#prepared = applyDelta(this.#prepared, delta, delta.revision)
+      this.#hold(applyDelta(this.#prepared, delta, delta.revision))
     } catch {
       // A delta that stopped half-way may have touched what it built on: everything anew, from the documents.
-      this.#prepared = prepare({ flags: [...this.#flags.values()], segments: [...this.#segments.values()] }, delta.revision)
+      this.#hold(prepare({ flags: [...this.#flags.values()], segments: [...this.#segments.values()] }, delta.revision))
     }
     this.#taken(
       [...delta.flags.map(flag => flag.key), ...delta.removedFlags],
@@ -370,8 +386,8 @@ class Client implements Sluice {
   #replace(whole: Whole): void {
     const flags = new Map(whole.flags.map(flag => [flag.key, flag]))
     const segments = new Map(whole.segments.map(segment => [segment.key, segment]))
-    this.#counts.forgetPrepared()
-    this.#prepared = prepare(whole, whole.revision)
+    this.#counts.collect()
+    this.#hold(prepare(whole, whole.revision))
     this.#rulesets += 1
     const before = { flags: this.#flags, segments: this.#segments }
     this.#flags = flags
@@ -379,6 +395,12 @@ class Client implements Sluice {
     // Comparing is the expensive part: only for those who listen.
     const isHeard = this.#listeners.isHeard('change')
     this.#taken(isHeard ? differing(before.flags, flags) : [], isHeard ? differing(before.segments, segments) : [])
+  }
+
+  #hold(prepared: Prepared): void {
+    this.#prepared = prepared
+    this.#lastKey = ''
+    this.#last = undefined
   }
 
   #taken(changedFlags: readonly string[], changedSegments: readonly string[]): void {
@@ -465,7 +487,7 @@ class Client implements Sluice {
       return null
     }
     try {
-      this.#prepared = prepare(loaded.whole, loaded.whole.revision)
+      this.#hold(prepare(loaded.whole, loaded.whole.revision))
       this.#hasRuleset = true
       this.#flags = new Map(loaded.whole.flags.map(flag => [flag.key, flag]))
       this.#segments = new Map(loaded.whole.segments.map(segment => [segment.key, segment]))

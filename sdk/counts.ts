@@ -4,41 +4,19 @@
  */
 import { KEY_LENGTH_MAX } from '../schemas/limits.ts'
 import { COUNTS_MAX, TRACKED_MAX, UNKNOWN_OPERATORS_MAX, UPSTREAM_BYTES_MAX } from '../schemas/protocol.ts'
+import type { Evaluation, Outcome } from './evaluator/evaluation.ts'
 
 /** Rows that wait to be sent. */
 export const ROWS_MAX = 10_000
-/** Results told apart between two reports. */
-const COUNTERS_MAX = 100_000
+/** Outcomes that wait to be summed up; then they are. */
+const COUNTED_MAX = 100_000
 /** Messages of one report: the server bounds how many it takes. The rest waits for the next report. */
 const MESSAGES_MAX = 5
 /** Leaves room in the frame for what stands around the rows. */
 const ROWS_BYTES_MAX = UPSTREAM_BYTES_MAX - 4_096
 
-/** What of an evaluation is counted. */
-export interface Counted {
-  readonly variation: string | null
-  readonly reason: string
-  readonly error?: string | undefined
-  readonly unbucketed?: true | undefined
-}
-
-export interface Counter {
-  readonly evaluation: Counted
-  count: number
-}
-
-/**
- * A flag that was evaluated: prepared, and with its sums. Kept together so that an evaluation looks its flag up once and
- * counts with a comparison and an addition.
- */
-export interface Entry<P> {
-  readonly flag: string
-  readonly prepared: P
-  /** The result that came last. */
-  last: Counter
-  /** All results seen, once there are two. */
-  more: Map<Counted, Counter> | null
-}
+/** The evaluation of an error: what of it is counted. */
+export type Counted = Pick<Evaluation, 'error'>
 
 interface Row {
   readonly flag: string
@@ -81,11 +59,9 @@ export interface Report {
   readonly tracked?: readonly Tracked[]
 }
 
-/** @typeParam P a prepared flag */
-export class Counts<P> {
-  readonly #entries = new Map<string, Entry<P>>()
-  /** Results told apart, over all entries. */
-  #counters = 0
+export class Counts {
+  /** Those that came out since the last report. Each carries its own count: counting is one addition. */
+  #counted: Outcome[] = []
   /** By flag; each fails in a few ways at most. */
   readonly #failures = new Map<string, Failure[]>()
   /** Over all flags. */
@@ -96,36 +72,14 @@ export class Counts<P> {
   #operators: readonly UnknownOperator[] = []
   #operatorsAreNew = false
 
-  /** A flag that was counted before and has not changed since. */
-  entry(flag: string): Entry<P> | undefined {
-    return this.#entries.get(flag)
+  /** Count an outcome that has a value. */
+  add(outcome: Outcome): void {
+    if (outcome.count++ === 0) this.#addFirst(outcome)
   }
 
-  /** Count a result other than the entry's last. */
-  addOther(entry: Entry<P>, evaluation: Counted): void {
-    entry.more ??= new Map([[entry.last.evaluation, entry.last]])
-    let counter = entry.more.get(evaluation)
-    if (counter === undefined) {
-      if (this.#counters >= COUNTERS_MAX) {
-        this.#dropped++
-        return
-      }
-      this.#counters++
-      counter = { evaluation, count: 0 }
-      entry.more.set(evaluation, counter)
-    }
-    counter.count++
-    entry.last = counter
-  }
-
-  /** Count the first result of a flag; from then on it has an entry. */
-  addFirst(flag: string, prepared: P, evaluation: Counted): void {
-    if (this.#counters >= COUNTERS_MAX) {
-      this.#dropped++
-      return
-    }
-    this.#counters++
-    this.#entries.set(flag, { flag, prepared, last: { evaluation, count: 1 }, more: null })
+  #addFirst(outcome: Outcome): void {
+    this.#counted.push(outcome)
+    if (this.#counted.length >= COUNTED_MAX) this.collect()
   }
 
   /**
@@ -137,7 +91,7 @@ export class Counts<P> {
       this.#dropped++
       return
     }
-    const error = evaluation.error ?? ''
+    const error: string = evaluation.error ?? ''
     const type = error === 'TYPE_MISMATCH' ? asked : null
     const known = this.#failures.get(flag)
     const same = known?.find(failure => failure.error === error && failure.asked === type)
@@ -161,16 +115,9 @@ export class Counts<P> {
     else this.#addTracked(event, 1, Number.isFinite(value) ? value! : 0)
   }
 
-  /** The ruleset changes: what was prepared is not to be used again. The sums stay. */
-  forgetPrepared(): void {
-    this.#collect()
-    this.#entries.clear()
-    this.#counters = 0
-  }
-
   /** Evaluations counted so far are void; events stay. */
   clear(): void {
-    this.forgetPrepared()
+    this.collect()
     this.#rows.clear()
     this.#dropped = 0
   }
@@ -191,7 +138,7 @@ export class Counts<P> {
 
   /** What there is to report, each message within the server's limits; empty for nothing. It is gone from here: give back what could not be sent. */
   take(): readonly Report[] {
-    this.#collect()
+    this.collect()
     const reports: Report[] = []
     let rows: Row[] = []
     let tracked: Tracked[] = []
@@ -236,25 +183,21 @@ export class Counts<P> {
     for (const { event, count, value } of report.tracked ?? []) this.#addTracked(event, count, value)
   }
 
-  #collect(): void {
-    for (const { flag, last, more } of this.#entries.values()) {
-      if (more === null) this.#collectOne(flag, last)
-      else for (const counter of more.values()) this.#collectOne(flag, counter)
+  /** Sum up: what was counted is let go of, a ruleset that was replaced included. */
+  collect(): void {
+    for (const outcome of this.#counted) {
+      const { flag, count, evaluation } = outcome
+      const { variation, reason, unbucketed } = evaluation
+      this.#addRow({ flag, variation, reason }, count, unbucketed === true ? count : 0)
+      outcome.count = 0
     }
+    this.#counted = []
     for (const { flag, error, asked, count } of [...this.#failures.values()].flat()) {
       const why = { ...(error === '' ? {} : { error }), ...(asked === null ? {} : { asked }) }
       this.#addRow({ flag, variation: null, reason: 'ERROR', ...why }, count, 0)
     }
     this.#failures.clear()
     this.#failureCount = 0
-  }
-
-  #collectOne(flag: string, counter: Counter): void {
-    const { count } = counter
-    if (count === 0) return
-    const { variation, reason, unbucketed } = counter.evaluation
-    this.#addRow({ flag, variation, reason }, count, unbucketed === true ? count : 0)
-    counter.count = 0
   }
 
   #addRow(what: Omit<Row, 'count' | 'unbucketed'>, count: number, unbucketed: number): void {

@@ -176,6 +176,12 @@ export interface Sluice {
   /** As `details`, with every step taken. Costs more, and is not counted as an evaluation. */
   explain<T extends Json | undefined>(flag: string, context: Context, fallback: T): Explanation<T>
   /**
+   * The values of all flags for this context, by key: for starting a page or another process with them. Flags in error
+   * are left out, and nothing is counted as an evaluation.
+   * @param options `clientVisible`: only the flags that browsers may see, for what is sent to one. Default: all
+   */
+  all(context: Context, options?: { readonly clientVisible?: boolean }): Record<string, Json>
+  /**
    * Count an event of the application's own, such as a purchase, and sum the values it comes with. The sums are sent with
    * the counts of evaluations, at most 100 names between two reports; who did it is not.
    */

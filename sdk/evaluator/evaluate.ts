@@ -3,7 +3,7 @@ import type { Context } from '../../schemas/context.ts'
 import type { ValueType } from '../../schemas/reason.ts'
 import { read } from './attribute.ts'
 import { bucketKeyOf, bucketOf } from './bucket.ts'
-import type { Evaluation } from './evaluation.ts'
+import { type Evaluation, type Outcome, outcomeOf } from './evaluation.ts'
 import { failure } from './flag.ts'
 import { firstFailing, firstMatch, NONE } from './match.ts'
 import type {
@@ -27,14 +27,14 @@ export interface Trace {
   kill(kill: PreparedKill, failing: number): void
   enabled(flag: PreparedFlag): void
   prerequisite(prerequisite: PreparedPrerequisite): void
-  decided(prerequisite: PreparedPrerequisite, result: Evaluation | null, isMet: boolean): void
+  decided(prerequisite: PreparedPrerequisite, result: Outcome | null, isMet: boolean): void
   target(target: PreparedTarget, isListed: boolean): void
   rule(rule: PreparedRule, failing: number): void
   fallthrough(): void
-  rollout(rollout: PreparedRollout, bucket: number | null, result: Evaluation): void
+  rollout(rollout: PreparedRollout, bucket: number | null, result: Outcome): void
 }
 
-const FLAG_NOT_FOUND: Evaluation = Object.freeze({
+const FLAG_NOT_FOUND = outcomeOf('', {
   value: undefined,
   variation: null,
   reason: 'ERROR',
@@ -52,8 +52,8 @@ const NO_CONTEXT: Context = Object.freeze({})
  */
 export function evaluate(prepared: Prepared, flag: string, context: Context): Evaluation {
   const found = prepared.flags.get(flag)
-  if (found === undefined) return FLAG_NOT_FOUND
-  return decideSafely(found, context, null)
+  if (found === undefined) return FLAG_NOT_FOUND.evaluation
+  return decideSafely(found, context, null).evaluation
 }
 
 /**
@@ -61,16 +61,24 @@ export function evaluate(prepared: Prepared, flag: string, context: Context): Ev
  * @param type the type of the caller's default (`typeOfValue`); null asks for none
  */
 export function evaluateAs(prepared: Prepared, flag: string, context: Context, type: ValueType | null): Evaluation {
-  const found = prepared.flags.get(flag)
-  if (found === undefined) return FLAG_NOT_FOUND
-  const result = decideSafely(found, context, null)
-  return type === null || result.type === type || result.error !== undefined ? result : mismatch(found)
+  return outcomeAs(prepared, flag, context, type).evaluation
 }
 
-export function decideSafely(flag: PreparedFlag, context: Context, trace: Trace | null): Evaluation {
+/** As `evaluateAs`, to be counted. */
+export function outcomeAs(prepared: Prepared, flag: string, context: Context, type: ValueType | null): Outcome {
+  const found = prepared.flags.get(flag)
+  if (found === undefined) return FLAG_NOT_FOUND
+  const outcome = decideSafely(found, context, null)
+  return type === null || outcome.type === type || outcome.value === undefined ? outcome : mismatch(found)
+}
+
+export function decideSafely(flag: PreparedFlag, context: Context, trace: Trace | null): Outcome {
   if (trace === null && flag.settled !== null) return flag.settled
   try {
-    return decide(flag, isObject(context) ? context : NO_CONTEXT, nextTurn(), trace)
+    const asked = isObject(context) ? context : NO_CONTEXT
+    // Most flags have nothing but targets, rules and a fallthrough to ask. A turn is needed where something may be asked twice.
+    if (trace === null && flag.isBare) return serve(flag, asked, 0)
+    return decide(flag, asked, nextTurn(), trace)
   } catch {
     // A context with a trap that throws where nobody expects one.
     return failure(flag.key, flag.version, 'MALFORMED_FLAG', 'it could not be evaluated for this context.')
@@ -78,7 +86,7 @@ export function decideSafely(flag: PreparedFlag, context: Context, trace: Trace 
 }
 
 /** The whole algorithm, in the order of `docs/evaluation.md`. Whoever watches is told of every step; else what is known beforehand is skipped. */
-function decide(flag: PreparedFlag, context: Context, turn: number, trace: Trace | null): Evaluation {
+function decide(flag: PreparedFlag, context: Context, turn: number, trace: Trace | null): Outcome {
   const { kills } = flag
   for (let i = 0; i < kills.length; i++) {
     const kill = kills[i]!
@@ -102,9 +110,17 @@ function decide(flag: PreparedFlag, context: Context, turn: number, trace: Trace
     if (!isMet(prerequisite, context, turn, trace)) return prerequisite.failed
   }
 
-  const serve =
-    trace === null ? (flag.block === null ? null : firstMatch(flag.block, context, turn)) : tracedMatch(flag, context, turn, trace)
-  const { literal, rollout } = serve ?? flag.fallthrough
+  return trace === null ? serve(flag, context, turn) : serveTraced(flag, context, turn, trace)
+}
+
+/** The first target or rule that matches, or the fallthrough. */
+function serve({ block, fallthrough }: PreparedFlag, context: Context, turn: number): Outcome {
+  const { literal, rollout } = (block === null ? null : firstMatch(block, context, turn)) ?? fallthrough
+  return literal ?? roll(rollout!, context, null)
+}
+
+function serveTraced(flag: PreparedFlag, context: Context, turn: number, trace: Trace): Outcome {
+  const { literal, rollout } = tracedMatch(flag, context, turn, trace) ?? flag.fallthrough
   return literal ?? roll(rollout!, context, trace)
 }
 
@@ -134,7 +150,7 @@ function isMet(prerequisite: PreparedPrerequisite, context: Context, turn: numbe
 }
 
 /** Decided once per evaluation: prerequisites that share parents would otherwise double the work at every level. */
-function decideParent(parent: PreparedFlag, context: Context, turn: number, trace: Trace | null): Evaluation {
+function decideParent(parent: PreparedFlag, context: Context, turn: number, trace: Trace | null): Outcome {
   if (trace === null && parent.settled !== null) return parent.settled
   if (parent.turn === turn && parent.era === era) return parent.decided
   const result = decide(parent, context, turn, trace)
@@ -144,14 +160,14 @@ function decideParent(parent: PreparedFlag, context: Context, turn: number, trac
   return result
 }
 
-function meets(result: Evaluation, prerequisite: PreparedPrerequisite): boolean {
+function meets(result: Outcome, prerequisite: PreparedPrerequisite): boolean {
   const met = canMeet(result, prerequisite)
   if (met) prerequisite.met = result
   else prerequisite.unmet = result
   return met
 }
 
-function roll(rollout: PreparedRollout, context: Context, trace: Trace | null): Evaluation {
+function roll(rollout: PreparedRollout, context: Context, trace: Trace | null): Outcome {
   const key = bucketKeyOf(read(rollout.by, context))
   const bucket = key === null ? null : bucketOf(key, rollout.seed)
   const result = bucket === null ? rollout.unbucketed : share(rollout, bucket)
@@ -160,13 +176,13 @@ function roll(rollout: PreparedRollout, context: Context, trace: Trace | null): 
 }
 
 /** Weights fill the buckets in order; the last share takes what remains, also of weights that do not add up. */
-function share({ bounds, results }: PreparedRollout, bucket: number): Evaluation {
+function share({ bounds, results }: PreparedRollout, bucket: number): Outcome {
   let i = 0
   while (i < bounds.length && bucket >= bounds[i]!) i++
   return results[i]!
 }
 
-function mismatch(flag: PreparedFlag): Evaluation {
+function mismatch(flag: PreparedFlag): Outcome {
   flag.mismatch ??= failure(flag.key, flag.version, 'TYPE_MISMATCH', `its values are of type ${flag.type}. Ask for that type.`)
   return flag.mismatch
 }

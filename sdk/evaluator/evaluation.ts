@@ -26,6 +26,24 @@ export interface Evaluation {
   readonly static?: true
 }
 
+/**
+ * An evaluation as the ruleset holds it. Evaluations have different fields; these have the same, whichever flag they
+ * belong to, so that code that asks for a value is compiled for one hidden class.
+ */
+export interface Outcome {
+  readonly value: Json | undefined
+  readonly type: ValueType | null
+  /** How often it came out since somebody last asked: for whoever counts evaluations. Nothing here looks at it. */
+  count: number
+  readonly evaluation: Evaluation
+  /** The flag's key. */
+  readonly flag: string
+}
+
+export function outcomeOf(flag: string, evaluation: Evaluation): Outcome {
+  return { value: evaluation.value, type: evaluation.type, count: 0, evaluation: Object.freeze(evaluation), flag }
+}
+
 /** The type of a flag's value or of a caller's default; null for what no flag can hold (null, undefined, a function). */
 export function typeOfValue(value: unknown): ValueType | null {
   switch (typeof value) {

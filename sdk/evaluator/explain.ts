@@ -52,7 +52,7 @@ const VALUES_SHOWN_MAX = 20
 export function explain(prepared: Prepared, flag: string, context: Context): Explanation {
   const steps: Step[] = []
   const found = prepared.flags.get(flag)
-  const result = found === undefined ? evaluate(prepared, flag, context) : decideSafely(found, context, recorder(steps, context))
+  const result = found === undefined ? evaluate(prepared, flag, context) : decideSafely(found, context, recorder(steps, context)).evaluation
   if (result.reason === 'ERROR') steps.push({ step: 'error', matched: true, text: result.message ?? 'The flag could not be decided.' })
   return { ...result, flag, revision: prepared.revision, steps }
 }
@@ -71,25 +71,25 @@ function recorder(top: Step[], context: Context): Trace {
         matched,
         text,
         id: kill.id,
-        variation: kill.result.variation,
+        variation: kill.result.evaluation.variation,
         clauses: clauseSteps(kill.clauses, failing, context),
       })
     },
     enabled({ key, enabled, off }: PreparedFlag) {
       const text = enabled ? `Flag "${key}" is on.` : `Flag "${key}" is off.`
-      add({ step: 'enabled', matched: enabled, text, ...(enabled ? {} : { variation: off.variation }) })
+      add({ step: 'enabled', matched: enabled, text, ...(enabled ? {} : { variation: off.evaluation.variation }) })
     },
     prerequisite() {
       nested.push([])
     },
     decided(prerequisite, result, isMet) {
       const steps = nested.pop() ?? []
-      add(prerequisiteStep(prerequisite, result, isMet, steps))
+      add(prerequisiteStep(prerequisite, result?.evaluation ?? null, isMet, steps))
     },
     target({ clauses: [{ attribute }], result }, isListed) {
       const seen = listed(attribute!, context)
-      const text = isListed ? `${seen} is a target.` : `${seen} is not a target of "${result.variation}".`
-      add({ step: 'target', matched: isListed, text, variation: result.variation })
+      const text = isListed ? `${seen} is a target.` : `${seen} is not a target of "${result.evaluation.variation}".`
+      add({ step: 'target', matched: isListed, text, variation: result.evaluation.variation })
     },
     rule(rule, failing) {
       const matched = failing === NONE
@@ -99,19 +99,19 @@ function recorder(top: Step[], context: Context): Trace {
         matched,
         text,
         id: rule.id,
-        ...(rule.serve.literal === null ? {} : { variation: rule.serve.literal.variation }),
+        ...(rule.serve.literal === null ? {} : { variation: rule.serve.literal.evaluation.variation }),
         clauses: clauseSteps(rule.clauses, failing, context),
       })
     },
     fallthrough() {
       add({ step: 'fallthrough', matched: true, text: 'Nothing before decided: the fallthrough does.' })
     },
-    rollout(rollout, bucket, result) {
+    rollout(rollout, bucket, { evaluation: { variation } }) {
       const text =
         bucket === null
-          ? `The context has no "${rollout.by.name}" to place it by: the off variation "${result.variation}".`
-          : `"${rollout.by.name}" falls in bucket ${bucket} of 100000: "${result.variation}".`
-      add({ step: 'rollout', matched: bucket !== null, text, variation: result.variation, bucket })
+          ? `The context has no "${rollout.by.name}" to place it by: the off variation "${variation}".`
+          : `"${rollout.by.name}" falls in bucket ${bucket} of 100000: "${variation}".`
+      add({ step: 'rollout', matched: bucket !== null, text, variation, bucket })
     },
   }
 }

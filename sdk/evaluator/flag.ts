@@ -5,7 +5,7 @@ import type { EvaluationError, Reason, ValueType } from '../../schemas/reason.ts
 import { type Gathered, prepareAttribute, prepareClauses, prepareTargets } from './clause.ts'
 import { blocksOf } from './columns.ts'
 import { type Fields, fieldsOf, frozenCopy, integerOf, listOf, Malformed, preparedList, textOf } from './document.ts'
-import { type Evaluation, typeOfValue } from './evaluation.ts'
+import { type Evaluation, type Outcome, outcomeOf, typeOfValue } from './evaluation.ts'
 import type {
   Linking,
   PreparedFlag,
@@ -43,8 +43,8 @@ export function prepareFlag(key: string, document: unknown, linking: Linking): P
     segmentLink: key => linking.segmentLink(key),
   }
   const about = aboutOf(document)
-  let malformed: Evaluation | null = null
-  let off: Evaluation = EMPTY
+  let malformed: Outcome | null = null
+  let off: Outcome = EMPTY
   let type: ValueType | null = null
   let enabled = true
   let kills: readonly PreparedKill[] = []
@@ -65,6 +65,7 @@ export function prepareFlag(key: string, document: unknown, linking: Linking): P
   // Written out, without spreads: all flags then have one hidden class, which the decision is compiled for.
   return {
     settled: null,
+    isBare: false,
     kills,
     fixed: null,
     open: body.prerequisites,
@@ -79,6 +80,7 @@ export function prepareFlag(key: string, document: unknown, linking: Linking): P
     clientVisible: about.clientVisible,
     metadata: about.metadata,
     unknownOperators: [...gathered.unknownOperators],
+    hasSegments: gathered.segments.size > 0,
     enabled,
     off,
     malformed,
@@ -91,12 +93,12 @@ export function prepareFlag(key: string, document: unknown, linking: Linking): P
 }
 
 /** The result of a flag that cannot be decided. */
-export function failure(key: string, version: number | null, error: EvaluationError, problem: string): Evaluation {
+export function failure(key: string, version: number | null, error: EvaluationError, problem: string): Outcome {
   const message = `Flag "${key}": ${problem}`
-  return Object.freeze({ value: undefined, variation: null, reason: 'ERROR', type: null, flagVersion: version, error, message })
+  return outcomeOf(key, { value: undefined, variation: null, reason: 'ERROR', type: null, flagVersion: version, error, message })
 }
 
-const EMPTY: Evaluation = failure('', null, 'MALFORMED_FLAG', '')
+const EMPTY: Outcome = failure('', null, 'MALFORMED_FLAG', '')
 const NO_SERVE: PreparedServe = { literal: EMPTY, rollout: null }
 
 /** What is no part of a decision: taken where it can be, left out where not. */
@@ -141,10 +143,10 @@ function headOf(key: string, fields: Fields, version: number | null): Head {
 }
 
 /** @throws Malformed when there is no such variation */
-function result(head: Head, variation: string, reason: Reason, extra: Extra, path: string): Evaluation {
+function result(head: Head, variation: string, reason: Reason, extra: Extra, path: string): Outcome {
   const value = head.values.get(variation)
   if (value === undefined) throw new Malformed(path, `names the variation "${variation}", which the flag does not have`)
-  return Object.freeze({ value, variation, reason, type: head.type, flagVersion: head.version, ...extra })
+  return outcomeOf(head.key, { value, variation, reason, type: head.type, flagVersion: head.version, ...extra })
 }
 
 function prepareKills(value: unknown, head: Head, gathered: Gathered): readonly PreparedKill[] {
@@ -236,7 +238,7 @@ function prepareRollout(
       ? integerOf(flag.seed, 'seed', SEED_MAX)
       : integerOf(fields.seed, `${path}.seed`, SEED_MAX)
   const bounds: number[] = []
-  const results: Evaluation[] = []
+  const results: Outcome[] = []
   let bound = 0
   listOf(fields.weights, `${path}.weights`).forEach((item, i) => {
     const weight = fieldsOf(item, `${path}.weights[${i}]`)

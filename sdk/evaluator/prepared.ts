@@ -3,7 +3,7 @@ import type { Clause } from '../../schemas/clause.ts'
 import type { ValueType } from '../../schemas/reason.ts'
 import type { Attribute } from './attribute.ts'
 import type { Block } from './columns.ts'
-import type { Evaluation } from './evaluation.ts'
+import type { Outcome } from './evaluation.ts'
 import type { Test } from './operators.ts'
 
 /** A ruleset ready to be evaluated, at one revision. */
@@ -40,10 +40,12 @@ export interface Linking {
 /** What a decision mostly asks for stands first, in one or two lines of the processor's cache. */
 export interface PreparedFlag {
   /** The answer, where no context can change it. */
-  settled: Evaluation | null
+  settled: Outcome | null
+  /** Neither settled nor killed, and no prerequisite or segment is asked: targets, rules and the fallthrough alone decide. */
+  isBare: boolean
   readonly kills: readonly PreparedKill[]
   /** The answer once no kill covers the context, where no context can change it: it is off, cannot be decided, or nothing else asks. */
-  fixed: Evaluation | null
+  fixed: Outcome | null
   /** The prerequisites that depend on the context: the others are met whatever it is. */
   open: readonly PreparedPrerequisite[]
   /** Targets and rules, to be found quickly; null when there are none. */
@@ -53,7 +55,7 @@ export interface PreparedFlag {
   /** The answer in the evaluation under way: many flags may ask for the same prerequisite. */
   turn: number
   era: number
-  decided: Evaluation
+  decided: Outcome
 
   readonly key: string
   readonly version: number | null
@@ -64,34 +66,36 @@ export interface PreparedFlag {
   /** The flag's own, handed to OpenFeature beside ours; null when it has none. */
   readonly metadata: Readonly<Record<string, string | number | boolean>> | null
   readonly unknownOperators: readonly string[]
+  /** Whether a clause names a segment. */
+  readonly hasSegments: boolean
 
   readonly enabled: boolean
-  readonly off: Evaluation
+  readonly off: Outcome
   /** The error of a flag that cannot be understood. Kills and the off switch come first where those could be. */
-  readonly malformed: Evaluation | null
+  readonly malformed: Outcome | null
   /** The error of a flag whose prerequisites cannot be followed: they form a cycle, or a chain without end. */
-  blocked: Evaluation | null
+  blocked: Outcome | null
   readonly prerequisites: readonly PreparedPrerequisite[]
   readonly targets: readonly PreparedTarget[]
   readonly rules: readonly PreparedRule[]
   /** Made when first asked for. */
-  mismatch: Evaluation | null
+  mismatch: Outcome | null
 }
 
 export interface PreparedKill {
   readonly id: string
   readonly clauses: readonly PreparedClause[]
-  readonly result: Evaluation
+  readonly result: Outcome
 }
 
 export interface PreparedPrerequisite {
   readonly parent: Link<PreparedFlag>
   readonly variations: readonly string[]
   /** The last result that met it. Results are shared, so the next one is mostly the very same. */
-  met: Evaluation | null
+  met: Outcome | null
   /** The last that did not. */
-  unmet: Evaluation | null
-  readonly failed: Evaluation
+  unmet: Outcome | null
+  readonly failed: Outcome
 }
 
 /** A segment's list of values of one attribute. */
@@ -103,7 +107,7 @@ export interface PreparedList {
 /** A target's list, as the clause that asks for it. */
 export interface PreparedTarget {
   readonly clauses: readonly [PreparedClause]
-  readonly result: Evaluation
+  readonly result: Outcome
 }
 
 export interface PreparedRule {
@@ -114,7 +118,7 @@ export interface PreparedRule {
 
 /** An outcome: a literal, or a rollout that chooses. */
 export interface PreparedServe {
-  readonly literal: Evaluation | null
+  readonly literal: Outcome | null
   readonly rollout: PreparedRollout | null
 }
 
@@ -123,8 +127,8 @@ export interface PreparedRollout {
   readonly seed: number
   /** The first bucket beyond each share, rising. The last share has no bound: it takes the remainder. */
   readonly bounds: readonly number[]
-  readonly results: readonly Evaluation[]
-  readonly unbucketed: Evaluation
+  readonly results: readonly Outcome[]
+  readonly unbucketed: Outcome
 }
 
 export interface PreparedClause {

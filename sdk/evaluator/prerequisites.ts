@@ -2,11 +2,12 @@
  * What is known of flags before any context: prerequisites that hold or fail for everybody are decided when a ruleset
  * changes, so that an evaluation asks for the others only.
  */
-import type { Evaluation } from './evaluation.ts'
+import type { Outcome } from './evaluation.ts'
 import type { Link, PreparedFlag, PreparedPrerequisite } from './prepared.ts'
 
 /** Only a decision meets a prerequisite: a parent that is killed, off, cut itself or in error never does. */
-export function canMeet({ variation, reason }: Evaluation, { variations }: PreparedPrerequisite): boolean {
+export function canMeet(outcome: Outcome, { variations }: PreparedPrerequisite): boolean {
+  const { variation, reason } = outcome.evaluation
   const isDecision = reason === 'FALLTHROUGH' || reason === 'RULE_MATCH' || reason === 'TARGET_MATCH'
   return isDecision && variation !== null && variations.includes(variation)
 }
@@ -41,6 +42,7 @@ function settleOne(flag: PreparedFlag, pending: Set<string>): void {
   }
   const [kill] = kills
   flag.settled = kill === undefined ? flag.fixed : kill.clauses.length === 0 ? kill.result : null
+  flag.isBare = kill === undefined && flag.fixed === null && flag.open.length === 0 && !flag.hasSegments
 }
 
 /** Those that depend on the context, up to the first that never holds. */

@@ -2,20 +2,25 @@
 import t, { type Test } from 'tap'
 import { TRACKED_MAX } from '../../schemas/protocol.ts'
 import { countsSchema, UPSTREAM_BYTES_MAX } from '../../schemas/stream.ts'
-import { type Counted, Counts, type Report, ROWS_MAX } from '../../sdk/counts.ts'
+import { Counts, type Report, ROWS_MAX } from '../../sdk/counts.ts'
+import { type Evaluation, type Outcome, outcomeOf } from '../../sdk/evaluator/evaluation.ts'
 
-const on: Counted = { variation: 'on', reason: 'FALLTHROUGH' }
-const off: Counted = { variation: 'off', reason: 'OFF' }
-const missing: Counted = { variation: null, reason: 'ERROR', error: 'FLAG_NOT_FOUND' }
-const mismatch: Counted = { variation: null, reason: 'ERROR', error: 'TYPE_MISMATCH' }
+type Result = Pick<Evaluation, 'variation' | 'reason' | 'error' | 'unbucketed'>
 
-/** As the client counts: through the flag's entry when there is one. */
-function add(counts: Counts<string>, flag: string, evaluation: Counted): void {
-  const entry = counts.entry(flag)
-  if (evaluation.reason === 'ERROR') counts.addError(flag, evaluation, 'boolean')
-  else if (entry === undefined) counts.addFirst(flag, 'prepared', evaluation)
-  else if (entry.last.evaluation === evaluation) entry.last.count++
-  else counts.addOther(entry, evaluation)
+const on: Result = { variation: 'on', reason: 'FALLTHROUGH' }
+const off: Result = { variation: 'off', reason: 'OFF' }
+const missing: Result = { variation: null, reason: 'ERROR', error: 'FLAG_NOT_FOUND' }
+const mismatch: Result = { variation: null, reason: 'ERROR', error: 'TYPE_MISMATCH' }
+
+/** As a prepared ruleset holds them: one per flag and result. */
+const outcomes = new Map<string, Outcome>()
+
+function add(counts: Counts, flag: string, result: Result): void {
+  if (result.error !== undefined) return counts.addError(flag, result, 'boolean')
+  const key = JSON.stringify([flag, result])
+  const outcome = outcomes.get(key) ?? outcomeOf(flag, { value: true, type: 'boolean', flagVersion: 1, ...result })
+  outcomes.set(key, outcome)
+  counts.add(outcome)
 }
 
 /** Everything in several reports, each within the server's limits. */
@@ -36,7 +41,7 @@ function total(t: Test, reports: readonly Report[]): { count: number; dropped: n
 }
 
 t.test('sums per flag, variation and reason, and starts anew once taken', async t => {
-  const counts = new Counts<string>()
+  const counts = new Counts()
   for (let i = 0; i < 5; i++) add(counts, 'a', on)
   add(counts, 'a', off)
   add(counts, 'b', { variation: 'on', reason: 'RULE_MATCH', unbucketed: true })
@@ -63,7 +68,7 @@ t.test('sums per flag, variation and reason, and starts anew once taken', async 
 })
 
 t.test('errors are told apart by code, and wrong types by the type asked for', async t => {
-  const counts = new Counts<string>()
+  const counts = new Counts()
   counts.addError('a', mismatch, 'string')
   counts.addError('a', mismatch, 'number')
   counts.addError('a', missing, 'number')
@@ -82,7 +87,7 @@ t.test('errors are told apart by code, and wrong types by the type asked for', a
 })
 
 t.test('what was counted before there was a ruleset is void, however much it is', async t => {
-  const counts = new Counts<string>()
+  const counts = new Counts()
   for (let i = 0; i < ROWS_MAX + 5; i++) add(counts, `unknown-${i}`, missing)
   add(counts, 'a', on)
   counts.clear()
@@ -90,7 +95,7 @@ t.test('what was counted before there was a ruleset is void, however much it is'
 })
 
 t.test('a report that could not be sent is added to what came since', async t => {
-  const counts = new Counts<string>()
+  const counts = new Counts()
   add(counts, 'a', on)
   const [report] = counts.take()
   add(counts, 'a', on)
@@ -99,12 +104,12 @@ t.test('a report that could not be sent is added to what came since', async t =>
 })
 
 t.test('a change of the ruleset keeps the sums', async t => {
-  const counts = new Counts<string>()
+  const counts = new Counts()
   add(counts, 'a', on)
   add(counts, 'a', off)
-  counts.forgetPrepared()
-  t.equal(counts.entry('a'), undefined)
-  add(counts, 'a', { ...on })
+  counts.collect()
+  outcomes.clear()
+  add(counts, 'a', on)
   t.match(counts.take(), [
     {
       counts: [
@@ -116,7 +121,7 @@ t.test('a change of the ruleset keeps the sums', async t => {
 })
 
 t.test('many rows are split into messages that the server takes, a few at a time', async t => {
-  const counts = new Counts<string>()
+  const counts = new Counts()
   const flags = 9_000
   for (let i = 0; i < flags; i++) add(counts, `${'long-'.repeat(20)}${i}`, { variation: 'on', reason: 'FALLTHROUGH' })
   let seen = 0
@@ -128,7 +133,7 @@ t.test('many rows are split into messages that the server takes, a few at a time
 })
 
 t.test('what does not fit is dropped and counted', async t => {
-  const counts = new Counts<string>()
+  const counts = new Counts()
   const evaluations = 2 * ROWS_MAX + 500
   for (let i = 0; i < evaluations; i++) add(counts, `unknown-${i}`, missing)
   for (let i = 0; i < 50_000; i++) add(counts, `flag-${i}`, { variation: 'on', reason: 'FALLTHROUGH' })
@@ -148,7 +153,7 @@ t.test('what does not fit is dropped and counted', async t => {
 })
 
 t.test('operators that are not known are said once, and again to who has not heard them', async t => {
-  const counts = new Counts<string>()
+  const counts = new Counts()
   counts.setUnknownOperators([])
   t.same(counts.take(), [])
   counts.setUnknownOperators([{ op: 'soundsLike', where: 'flag a' }])
@@ -161,7 +166,7 @@ t.test('operators that are not known are said once, and again to who has not hea
 })
 
 t.test('tracked events are counted and summed, bounded, and given back like the rest', async t => {
-  const counts = new Counts<string>()
+  const counts = new Counts()
   counts.track('purchase', 20)
   counts.track('purchase', -5.5)
   counts.track('purchase', undefined)
@@ -181,7 +186,7 @@ t.test('tracked events are counted and summed, bounded, and given back like the 
 })
 
 t.test('however long the names of tracked events, every report is within the limits', async t => {
-  const counts = new Counts<string>()
+  const counts = new Counts()
   for (let i = 0; i < TRACKED_MAX + 10; i++) counts.track(`\u0001`.repeat(124) + String(i).padStart(4, '0'), 0.1)
   for (let i = 0; i < 1_500; i++) add(counts, `flag-${i}`, on)
   const reports = counts.take()
