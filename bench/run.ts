@@ -13,6 +13,7 @@ import { machine, parseBudget, print, table } from './report.ts'
 /** In the order of the sections. `file` is below this folder; a name is unique. */
 const BENCHES: readonly Bench[] = [
   { name: 'evaluate', file: 'evaluate.js' },
+  { name: 'memory', file: 'memory.js' },
   { name: 'ofrep', file: 'ofrep.js' },
   { name: 'fanout', file: 'fanout.js' },
   { name: 'crash', file: 'crash.js', args: ['2000'] },
