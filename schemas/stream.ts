@@ -8,6 +8,11 @@ import { COUNTS_MAX, TRACKED_MAX, UNKNOWN_OPERATORS_MAX } from './protocol.ts'
 export { BEAT_INTERVAL_MS, CLOSE_CODES, DEAD_LINK_MS, HELLO_WITHIN_MS, PROTOCOL, UPSTREAM_BYTES_MAX } from './protocol.ts'
 
 const revision = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER)
+/**
+ * Tells two histories of one revision apart: the first 16 digits of the hash of the log's entry. Whoever does not know it
+ * leaves it out, and is then taken at its word.
+ */
+const hash = z.string().max(64).optional()
 const documents = z.array(z.looseObject({ key: z.string() }))
 
 /** What one or more commits changed, as whole documents: the newest state of everything touched. */
@@ -17,6 +22,7 @@ const delta = {
   /** The revision to hold before applying this. */
   from: revision,
   revision,
+  hash,
   flags: documents,
   segments: documents,
   removedFlags: z.array(z.string()),
@@ -31,6 +37,7 @@ export const helloSchema = z.looseObject({
   /** What the SDK holds: 0 and '' for nothing. */
   revision,
   epoch: z.string().max(64),
+  hash,
 })
 export const appliedSchema = z.looseObject({ type: z.literal('applied'), revision })
 
@@ -77,18 +84,19 @@ export type Hello = z.infer<typeof helloSchema>
 export type Counts = z.infer<typeof countsSchema>
 
 export const downstreamSchema = z.discriminatedUnion('type', [
-  z.looseObject({ type: z.literal('current'), epoch: z.string(), revision }),
+  z.looseObject({ type: z.literal('current'), epoch: z.string(), revision, hash }),
   z.looseObject({ type: z.literal('changes'), ...delta }),
   z.looseObject({ type: z.literal('change'), ...delta, volatile: z.boolean().optional() }),
   z.looseObject({
     type: z.literal('ruleset'),
     epoch: z.string(),
     revision,
+    hash,
     flags: documents,
     segments: documents,
     /**
-     * The SDK said hello with a later revision of this epoch than the log has (it held changes that were lost before
-     * they were stored). It must take this ruleset although its revision is lower.
+     * The SDK said hello with what the log does not have: a later revision of this epoch, or another history of one
+     * (it held changes that were lost before they were stored). It must take this ruleset although its revision is no higher.
      */
     reset: z.boolean().optional(),
   }),

@@ -82,8 +82,8 @@ function load(file: string, source: string, id: string, key: string): ReturnType
   if (head.format !== FORMAT) return ignored(`its format is ${String(head.format)}, expected ${FORMAT}`)
   if (head.source !== source || head.key !== id) return ignored('it belongs to another server or key')
   if (!isWhole(content)) return ignored('it holds no ruleset')
-  const { epoch, revision, flags, segments } = content
-  return { whole: { epoch, revision, flags, segments } }
+  const { epoch, revision, hash, flags, segments } = content
+  return { whole: { epoch, revision, ...(hash === undefined ? {} : { hash }), flags, segments } }
 }
 
 /** A temporary file, forced to disk, renamed over the old one: at every moment one whole file stands. */
@@ -127,7 +127,7 @@ async function write(handle: FileHandle, sum: Hmac, source: string, id: string, 
     sum.update(text)
     await handle.writeFile(text)
   }
-  const head = JSON.stringify({ format: FORMAT, source, key: id, epoch: whole.epoch, revision: whole.revision })
+  const head = JSON.stringify({ format: FORMAT, source, key: id, epoch: whole.epoch, revision: whole.revision, hash: whole.hash })
   await put(`${head.slice(0, -1)},"flags":[`)
   for (const slice of slices(whole.flags)) await put(slice)
   await put('],"segments":[')

@@ -8,7 +8,7 @@ import type { EvaluationError, ValueType } from '../schemas/reason.ts'
 import type { Segment } from '../schemas/segment.ts'
 import { type Cache, cacheFile } from './cache.ts'
 import type { Clock, Timer } from './clock.ts'
-import { type Action, begin, type Event, isStale, next, NOTHING, type State, wakeAt } from './connection.ts'
+import { type Action, begin, type Event, isStale, next, NOTHING, placeOf, type State, wakeAt } from './connection.ts'
 import { Counts, type Report } from './counts.ts'
 import { Dependents } from './evaluator/dependents.ts'
 import { decideSafely, evaluateAs, outcomeAs } from './evaluator/evaluate.ts'
@@ -95,7 +95,7 @@ class Client implements Sluice {
     const cache = base === null || settings.cache === null ? null : cacheFile(settings.cache, base, key)
     this.#saver = cache === null ? null : new Saver(cache, clock, logger, () => this.#whole())
     const cached = cache === null ? null : this.#load(cache)
-    const state = begin(cached ?? NOTHING, settings.pollIntervalMs, clock.monotonic())
+    const state = begin(cached === null ? NOTHING : placeOf(cached), settings.pollIntervalMs, clock.monotonic())
     this.#state = this.#transport === null ? { ...state, stream: { phase: 'closed' } } : state
     this.#wasStale = isStale(this.#state)
     if (this.#transport === null) return
@@ -295,8 +295,8 @@ class Client implements Sluice {
           instance,
           service,
           sdk: SDK,
-          revision: action.held.revision,
-          epoch: action.held.epoch,
+          ...action.held,
+          hash: action.held.hash === '' ? undefined : action.held.hash,
         })
       }
       case 'applied':
@@ -327,7 +327,7 @@ class Client implements Sluice {
     const link = this.#transport.open({
       opened: () => mine({ type: 'opened', link: id }),
       message: text => mine({ type: 'message', link: id, message: parseMessage(text) }),
-      lost: why => mine({ type: 'lost', link: id, why }),
+      lost: (why, retryAfterMs) => mine({ type: 'lost', link: id, why, retryAfterMs }),
     })
     this.#link = { id, link, bytesRead: 0 }
     // Whoever listens on this link has not heard them.
@@ -499,8 +499,8 @@ class Client implements Sluice {
   }
 
   #whole(): Whole | null {
-    const { epoch, revision } = this.#state.held
-    return epoch === '' ? null : { epoch, revision, flags: [...this.#flags.values()], segments: [...this.#segments.values()] }
+    const { held } = this.#state
+    return held.epoch === '' ? null : { ...held, flags: [...this.#flags.values()], segments: [...this.#segments.values()] }
   }
 }
 

@@ -14,8 +14,12 @@ export const RECONNECT_MAX_MS = 30_000
  * ones. As long as the longest wait, and well below the minute after which many proxies close whatever they carry.
  */
 export const HEALTHY_MS = 30_000
-/** The wait after a refused key or an untrusted certificate. Never for ever: a key revoked by mistake must not need a restart of a fleet. */
-export const SLOW_MS = 300_000
+/**
+ * The wait after a refused key or an untrusted certificate is between these. Never for ever: a key revoked by mistake must
+ * not need a restart of a fleet. With the attempt itself it stays below five minutes.
+ */
+export const SLOW_MIN_MS = 150_000
+export const SLOW_MAX_MS = 285_000
 /** A wait is shortened by up to this share, at random, so that a fleet does not come back in step. */
 export const JITTER = 0.5
 /** How long connecting may take, TLS and upgrade included. */
@@ -31,13 +35,18 @@ export const DRAIN_MAX_MS = 300_000
 
 const UNTRUSTED = "The server's certificate is not trusted, or it does not speak TLS. Trying again every few minutes"
 
-/** What a client holds: a log's life and a revision in it. Nothing is `''` and 0. */
+/** What a client holds: a log's life, a revision in it, and which history of it, `''` where the server did not say. Nothing is `''` and 0. */
 export interface Place {
   readonly epoch: string
   readonly revision: number
+  readonly hash: string
 }
 
-export const NOTHING: Place = { epoch: '', revision: 0 }
+export const NOTHING: Place = { epoch: '', revision: 0, hash: '' }
+
+export function placeOf({ epoch, revision, hash = '' }: Pick<Whole, 'epoch' | 'revision' | 'hash'>): Place {
+  return { epoch, revision, hash }
+}
 
 export interface State {
   readonly pollIntervalMs: number
@@ -78,7 +87,8 @@ export type Event =
   | { readonly type: 'heard'; readonly link: number }
   /** `null` is what could not be read. */
   | { readonly type: 'message'; readonly link: number; readonly message: Downstream | null }
-  | { readonly type: 'lost'; readonly link: number; readonly why: Loss }
+  /** `retryAfterMs`: the server refused the upgrade for now, and said for how long. */
+  | { readonly type: 'lost'; readonly link: number; readonly why: Loss; readonly retryAfterMs?: number | undefined }
   | { readonly type: 'polled'; readonly poll: number; readonly answer: PollAnswer }
   /** What was to be applied could not be: nothing is held any more that a delta could build on. */
   | { readonly type: 'unusable' }
@@ -172,12 +182,16 @@ export function next(state: State, event: Event, now: number, random: number): S
       if (!isOpen(stream) || stream.link !== event.link) return stay(state)
       return take({ ...state, stream: { ...stream, heardAt: now } }, event.link, event.message, now, random)
     case 'lost':
-      return stream.phase !== 'waiting' && stream.link === event.link ? fail(state, event.why, now, random, false) : stay(state)
+      return stream.phase !== 'waiting' && stream.link === event.link
+        ? fail(state, event.why, now, random, false, event.retryAfterMs)
+        : stay(state)
     case 'polled':
       return state.poll.phase === 'running' && state.poll.poll === event.poll ? polled(state, event.answer, now, random) : stay(state)
     case 'unusable': {
-      const emptied = { ...state, held: NOTHING, confirmed: false }
-      return stream.phase === 'waiting' ? stay(emptied) : fail(emptied, 'closed', now, random, true)
+      // Whatever a poll that runs brings was asked for on another basis.
+      const emptied: State = { ...state, held: NOTHING, confirmed: false, poll: pausePoll(state, now) }
+      const step = stream.phase === 'waiting' ? stay(emptied) : fail(emptied, 'closed', now, random, true)
+      return { state: step.state, actions: [...stopPolling(state.poll), ...step.actions] }
     }
     case 'close':
       return {
@@ -243,13 +257,13 @@ function take(state: State, link: number, message: Downstream | null, now: numbe
     case 'drain':
       return drain(state, link, message.afterMs, message.spreadMs, now, random)
     case 'beat':
-      return isLive(state) ? stay(compare(state, message, now)) : stay(state)
+      return isLive(state) ? stay(compare(state, placeOf(message), now)) : stay(state)
     case 'current': {
       // Revision 0 is empty by definition: whoever holds nothing has it.
       if (held.epoch === '' && message.revision === 0) {
-        return take(state, link, { type: 'ruleset', epoch: message.epoch, revision: 0, flags: [], segments: [] }, now, random)
+        return take(state, link, { ...message, type: 'ruleset', flags: [], segments: [] }, now, random)
       }
-      const settled = compare(live(state, link, now), message, now)
+      const settled = compare(live(state, link, now), placeOf(message), now)
       if (isLive(settled) && settled.stream.resyncAt !== null) {
         return noted(
           fail(state, 'closed', now, random, true),
@@ -257,7 +271,9 @@ function take(state: State, link: number, message: Downstream | null, now: numbe
           `The server takes revision ${message.revision} for current, held is ${held.revision}: asking again`,
         )
       }
-      return { state: settled, actions: [{ do: 'applied', link, revision: settled.held.revision }] }
+      // What is held may come from a server or a cache file that did not say which history it is.
+      const known = held.hash === '' && settled.confirmed ? { ...settled, held: placeOf(message) } : settled
+      return { state: known, actions: [{ do: 'applied', link, revision: held.revision }] }
     }
     case 'changes':
     case 'change': {
@@ -269,9 +285,9 @@ function take(state: State, link: number, message: Downstream | null, now: numbe
         )
       }
       // Known already: a repeated message.
-      if (message.revision <= held.revision) return stay(compare(live(state, link, now), message, now))
+      const place = placeOf(message)
+      if (message.revision <= held.revision) return stay(compare(live(state, link, now), place, now))
       // One that starts earlier than what is held may be taken: it carries the newest state of all it touches.
-      const place = { epoch: message.epoch, revision: message.revision }
       return {
         state: compare({ ...live(state, link, now), held: place }, place, now),
         actions: [
@@ -281,7 +297,7 @@ function take(state: State, link: number, message: Downstream | null, now: numbe
       }
     }
     case 'ruleset': {
-      const place = { epoch: message.epoch, revision: message.revision }
+      const place = placeOf(message)
       // Within an epoch an older state never replaces a newer one, unless the server says that the newer one is lost; a new
       // epoch is a restored backup, and right even if lower.
       if (message.reset !== true && place.epoch === held.epoch && place.revision < held.revision)
@@ -302,7 +318,8 @@ function compare(state: State, server: Place, now: number): State {
   if (!isLive(state)) return state
   const { stream } = state
   if (server.epoch === state.held.epoch) {
-    if (server.revision === state.held.revision) return { ...state, confirmed: true, stream: { ...stream, resyncAt: null } }
+    if (server.revision === state.held.revision && !isOther(server.hash, state.held.hash))
+      return { ...state, confirmed: true, stream: { ...stream, resyncAt: null } }
     if (server.revision < state.held.revision) return { ...state, stream: { ...stream, resyncAt: null } }
   }
   return { ...state, stream: { ...stream, resyncAt: stream.resyncAt ?? now + GAP_MS } }
@@ -323,7 +340,7 @@ function live(state: State, link: number, now: number): State {
 /** The server asks for a break. No failure: the next wait is what it says, spread at random. */
 function drain(state: State, link: number, afterMs: number, spreadMs: number, now: number, random: number): Step {
   const until = now + Math.min(afterMs, DRAIN_MAX_MS) + random * Math.min(spreadMs, DRAIN_MAX_MS)
-  const failures = wasHealthy(state, now) ? 0 : state.failures
+  const failures = wasHealthy(state) ? 0 : state.failures
   return {
     state: { ...state, failures, stream: { phase: 'waiting', until }, poll: { phase: 'waiting', until: until + POLL_AFTER_MS } },
     actions: [
@@ -334,23 +351,26 @@ function drain(state: State, link: number, afterMs: number, spreadMs: number, no
 }
 
 /** A link is over, or never was: wait, longer each time, and poll in the meantime. */
-function fail(state: State, why: Loss, now: number, random: number, drop: boolean): Step {
+function fail(state: State, why: Loss, now: number, random: number, drop: boolean, retryAfterMs = 0): Step {
   const { stream } = state
   if (stream.phase === 'waiting' || stream.phase === 'closed') return stay(state)
+  const askedMs = Math.min(retryAfterMs, DRAIN_MAX_MS)
   const untrusted = why === 'untrusted'
-  // A network error says nothing about the key: the ordinary waits again. A refused upgrade keeps what the last poll found out.
-  const slow = untrusted || (why === 'refused' && state.slow)
-  const failures = wasHealthy(state, now) ? 0 : state.failures
-  const wait = jittered(slow ? SLOW_MS : Math.min(RECONNECT_MAX_MS, RECONNECT_MS * 2 ** Math.min(failures, 30)), random)
+  // A network error or a server too busy to look says nothing about the key: the ordinary waits again. A refused upgrade
+  // keeps what the last poll found out.
+  const slow = untrusted || (why === 'refused' && state.slow && askedMs === 0)
+  const failures = wasHealthy(state) ? 0 : state.failures
+  const ordinary = slow ? slowWait(random) : jittered(Math.min(RECONNECT_MAX_MS, RECONNECT_MS * 2 ** Math.min(failures, 30)), random)
+  const wait = Math.max(ordinary, spread(askedMs, random))
   const waiting: State = {
     ...state,
     slow,
     failures: failures + 1,
-    tried: state.tried || why !== 'refused',
+    tried: state.tried || why !== 'refused' || askedMs > 0,
     confirmed: state.confirmed && !untrusted,
     stream: { phase: 'waiting', until: now + wait },
     // A poll that runs goes on: it may bring what the stream did not.
-    poll: slow && why !== 'refused' ? { phase: 'off' } : nextPoll(state, why, now),
+    poll: slow && why !== 'refused' ? { phase: 'off' } : nextPoll(state, why, askedMs, now),
   }
   const actions: Action[] = []
   if (drop) actions.push({ do: 'drop', link: stream.link })
@@ -364,12 +384,12 @@ function polled(state: State, answer: PollAnswer, now: number, random: number): 
   const interval = state.pollIntervalMs * (1 - 0.1 * random)
   const again: State = { ...state, tried: true, poll: { phase: 'waiting', until: now + interval } }
   if (answer.kind === 'failed') {
-    const pollNotBefore = now + Math.min(answer.retryAfterMs ?? 0, DRAIN_MAX_MS)
+    const pollNotBefore = now + spread(Math.min(answer.retryAfterMs ?? 0, DRAIN_MAX_MS), random)
     const poll: Poll = { phase: 'waiting', until: Math.max(pollNotBefore, now + interval) }
     return stay({ ...again, poll, pollNotBefore, pollWorked: false, confirmed: false, slow: false })
   }
   if (answer.kind === 'refused' || answer.kind === 'untrusted') {
-    const until = now + jittered(SLOW_MS, random)
+    const until = now + slowWait(random)
     const stream: Stream =
       state.stream.phase === 'waiting' ? { phase: 'waiting', until: Math.max(until, state.stream.until) } : state.stream
     const text = answer.kind === 'refused' ? 'The server refused the key. Check it; trying again every few minutes' : UNTRUSTED
@@ -394,16 +414,16 @@ function polled(state: State, answer: PollAnswer, now: number, random: number): 
     // Asked for another basis than is held now: the next poll names the right one.
     if (delta.epoch !== held.epoch || delta.from > held.revision || delta.revision <= held.revision) return stay(worked)
     return {
-      state: { ...worked, confirmed: true, held: { epoch: delta.epoch, revision: delta.revision } },
+      state: { ...worked, confirmed: true, held: placeOf(delta) },
       actions: [{ do: 'apply', delta }],
     }
   }
   const { whole } = answer
-  if (whole.epoch === held.epoch && whole.revision <= held.revision) {
+  if (whole.reset !== true && whole.epoch === held.epoch && whole.revision <= held.revision) {
     return stay({ ...worked, confirmed: worked.confirmed || whole.revision === held.revision })
   }
   return {
-    state: { ...worked, confirmed: true, held: { epoch: whole.epoch, revision: whole.revision } },
+    state: { ...worked, confirmed: true, held: placeOf(whole) },
     actions: [{ do: 'replace', whole }],
   }
 }
@@ -414,12 +434,17 @@ function startPoll(state: State, now: number): Step {
   return { state: { ...state, count: poll, poll: { phase: 'running', poll } }, actions: [{ do: 'poll', poll, held: state.held }] }
 }
 
-/** When to poll after a failure. One that reached the server is followed by a poll at once, which tells a refused key from a refused upgrade. */
-function nextPoll(state: State, why: Loss, now: number): Poll {
+/**
+ * When to poll after a failure. One that reached the server is followed by a poll at once, which tells a refused key from
+ * a refused upgrade; but not at a server that asked for a pause.
+ */
+function nextPoll(state: State, why: Loss, askedMs: number, now: number): Poll {
   const { poll } = state
   if (poll.phase === 'running') return poll
-  if (why === 'refused' && (state.slow || !state.pollWorked)) return { phase: 'waiting', until: Math.max(now, state.pollNotBefore) }
-  return poll.phase === 'waiting' ? poll : { phase: 'waiting', until: now + POLL_AFTER_MS }
+  if (why === 'refused' && askedMs === 0 && (state.slow || !state.pollWorked))
+    return { phase: 'waiting', until: Math.max(now, state.pollNotBefore) }
+  const until = poll.phase === 'waiting' ? poll.until : now + POLL_AFTER_MS
+  return { phase: 'waiting', until: Math.max(until, now + askedMs) }
 }
 
 function pausePoll(state: State, now: number): Poll {
@@ -434,12 +459,26 @@ function mayPoll(stream: Stream): boolean {
   return stream.phase === 'waiting' || stream.phase === 'connecting'
 }
 
-function wasHealthy({ stream }: State, now: number): boolean {
-  return stream.phase === 'live' && now - stream.since >= HEALTHY_MS
+function wasHealthy({ stream }: State): boolean {
+  return stream.phase === 'live' && stream.heardAt - stream.since >= HEALTHY_MS
+}
+
+/** Whether two hashes are known and not the same. */
+function isOther(one: string, other: string): boolean {
+  return one !== '' && other !== '' && one !== other
 }
 
 function jittered(ms: number, random: number): number {
   return ms * (1 - JITTER * random)
+}
+
+function slowWait(random: number): number {
+  return SLOW_MAX_MS - (SLOW_MAX_MS - SLOW_MIN_MS) * random
+}
+
+/** A pause that was asked of many at once is kept by each a little differently. */
+function spread(askedMs: number, random: number): number {
+  return askedMs === 0 ? 0 : askedMs + RECONNECT_MS * random
 }
 
 function isOpen(stream: Stream): stream is Extract<Stream, { phase: 'greeting' | 'live' }> {

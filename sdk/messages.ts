@@ -16,6 +16,7 @@ export interface Delta extends Documents {
   /** The revision to hold before applying this. */
   readonly from: number
   readonly revision: number
+  readonly hash?: string
   readonly removedFlags: readonly string[]
   readonly removedSegments: readonly string[]
 }
@@ -23,13 +24,16 @@ export interface Delta extends Documents {
 export interface Whole extends Documents {
   readonly epoch: string
   readonly revision: number
+  /** Tells two histories of one revision apart; an older server does not say it. */
+  readonly hash?: string
+  /** What is held was lost on the server before it was stored: to be taken although its revision is no higher than what is held. */
+  readonly reset?: boolean
 }
 
 export type Downstream =
-  | { readonly type: 'current' | 'beat'; readonly epoch: string; readonly revision: number }
+  | { readonly type: 'current' | 'beat'; readonly epoch: string; readonly revision: number; readonly hash?: string }
   | ({ readonly type: 'changes' | 'change' } & Delta)
-  /** `reset`: changes that were published but lost before they were stored; to be taken although it is older than what is held. */
-  | ({ readonly type: 'ruleset'; readonly reset?: boolean } & Whole)
+  | ({ readonly type: 'ruleset' } & Whole)
   | { readonly type: 'drain'; readonly afterMs: number; readonly spreadMs: number }
   /** Of a newer server; only proves that the link lives. */
   | { readonly type: 'unknown' }
@@ -86,7 +90,8 @@ export function isDelta(value: unknown): value is Delta {
 }
 
 function isPlace(message: Record<string, unknown>): boolean {
-  return typeof message.epoch === 'string' && isRevision(message.revision)
+  const { epoch, hash, revision } = message
+  return typeof epoch === 'string' && isRevision(revision) && (hash === undefined || typeof hash === 'string')
 }
 
 function isDocuments(message: Record<string, unknown>): boolean {

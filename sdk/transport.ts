@@ -3,7 +3,7 @@
  * keep the process alive: an application whose work is done ends, connected or not.
  */
 import { Socket } from 'node:net'
-import { Agent, buildConnector, request, WebSocket } from 'undici'
+import { Agent, buildConnector, type Dispatcher, request, WebSocket } from 'undici'
 import { RULESET_BYTES_MAX } from '../schemas/limits.ts'
 import { PROTOCOL } from '../schemas/protocol.ts'
 import { CONNECT_TIMEOUT_MS, type Loss, type Place, type PollAnswer } from './connection.ts'
@@ -34,8 +34,8 @@ export interface Transport {
 export interface LinkEvents {
   opened(): void
   message(text: string): void
-  /** Once, at the end, however it came. */
-  lost(why: Loss): void
+  /** Once, at the end, however it came. `retryAfterMs`: how long the server asks to be left alone. */
+  lost(why: Loss, retryAfterMs?: number): void
 }
 
 export interface Link {
@@ -105,13 +105,18 @@ export function networkTransport(base: string, key: string): Transport {
   return {
     open(events) {
       let why: Loss = 'unreachable'
+      let askedMs = 0
       let socket: Socket | null = null
       let isOver = false
       const dispatcher = agent(
         its => (socket = its),
         failure => (why = failure === null ? 'refused' : isUntrusted(failure) ? 'untrusted' : 'unreachable'),
       )
-      const websocket = new WebSocket(`${base}/stream`, { protocols: [PROTOCOL], headers, dispatcher })
+      const websocket = new WebSocket(`${base}/stream`, {
+        protocols: [PROTOCOL],
+        headers,
+        dispatcher: peeking(dispatcher, header => (askedMs = retryAfterMs(header))),
+      })
       const link: Link = {
         send: text => websocket.send(text),
         drop: () => {
@@ -143,7 +148,7 @@ export function networkTransport(base: string, key: string): Transport {
       websocket.addEventListener('close', () => {
         if (isOver) return
         end()
-        events.lost(why)
+        events.lost(why, why === 'refused' ? askedMs : 0)
       })
       links.add(link)
       return link
@@ -151,8 +156,10 @@ export function networkTransport(base: string, key: string): Transport {
 
     async poll(held, signal) {
       // What is held: so that the answer is nothing, or what changed since, where the server still knows it.
-      const condition = held.epoch === '' ? {} : { 'if-none-match': `"${held.epoch}.${held.revision}"` }
-      const basis = held.epoch === '' ? '' : `?epoch=${encodeURIComponent(held.epoch)}&revision=${held.revision}`
+      const { epoch, revision, hash } = held
+      const condition = epoch === '' ? {} : { 'if-none-match': hash === '' ? `"${epoch}.${revision}"` : `"${epoch}.${revision}.${hash}"` }
+      const named = `epoch=${encodeURIComponent(epoch)}&revision=${revision}`
+      const basis = epoch === '' ? '' : hash === '' ? `?${named}` : `?${named}&hash=${encodeURIComponent(hash)}`
       const limit = limited(TRANSFER_TIMEOUT_MS)
       signal.addEventListener('abort', limit.abort, { once: true })
       try {
@@ -225,6 +232,18 @@ function limited(ms: number): { readonly signal: AbortSignal; readonly abort: ()
   const abort = (): void => controller.abort()
   const timer = setTimeout(abort, ms).unref()
   return { signal: controller.signal, abort, end: () => clearTimeout(timer) }
+}
+
+/** The same dispatcher, which also shows the `Retry-After` of what it answers: a websocket keeps a refused upgrade to itself. */
+function peeking(dispatcher: Dispatcher, show: (header: string | string[] | undefined) => void): Dispatcher {
+  return dispatcher.compose(dispatch => (options, handler) => {
+    const start = handler.onResponseStart?.bind(handler)
+    handler.onResponseStart = (controller, status, headers, text) => {
+      show(headers['retry-after'])
+      start?.(controller, status, headers, text)
+    }
+    return dispatch(options, handler)
+  })
 }
 
 /** Of the two forms of `Retry-After` the one in seconds: a date would have to be measured by a clock that may be wrong. */

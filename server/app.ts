@@ -6,7 +6,7 @@ import { guardRoutes, type Registered } from './access/guard.ts'
 import { openKeyRing } from './access/keyring.ts'
 import { everyone } from './access/policy.ts'
 import { changeRoutes } from './changes/routes.ts'
-import type { Clock } from './clock.ts'
+import { type Clock, systemClock } from './clock.ts'
 import { compareRoutes } from './compare/routes.ts'
 import type { Config } from './config.ts'
 import { environmentRoutes } from './environments/routes.ts'
@@ -26,6 +26,7 @@ import { openLog } from './log/log.ts'
 import type { ChangeLog } from './log/types.ts'
 import { measureRequests } from './metrics/measure.ts'
 import { metricsRoutes } from './metrics/routes.ts'
+import { watchStalls } from './metrics/stalls.ts'
 import { ofrepRoutes } from './ofrep/routes.ts'
 import { openapiRoutes } from './openapi/routes.ts'
 import { projectRoutes } from './projects/routes.ts'
@@ -44,6 +45,8 @@ import { openUsage } from './telemetry/usage.ts'
 const REQUEST_TIMEOUT_MS = 60_000
 const HEADERS_TIMEOUT_MS = 15_000
 const KEEP_ALIVE_MS = 72_000
+/** Connections that may wait to be taken, as far as the system allows it: a fleet that comes back must not keep a kill from getting in. */
+const BACKLOG = 4_096
 /** How often a closing server looks for connections that have become idle. */
 const SWEEP_MS = 50
 /** Longest part of a path that is looked at; keys have 128 characters, and one that is too long shall be told so. */
@@ -83,9 +86,10 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
   const log = options.log ?? (await openLog({ data: config.data, clock, logger }))
   const firstKeys = await setUp(log, clock, config)
   const keys = openKeyRing({ log, clock, logger, config, project: FIRST_PROJECT, environment: FIRST_ENVIRONMENT })
-  const rulesets = openRulesets(log)
   const usage = openUsage({ clock, log })
-  const hub = openHub({ clock, logger, log, keys, usage, rulesets, config })
+  // Told of a change before the evaluator's own view of it is prepared: SDKs wait for it, this server only when it is asked.
+  const hub = openHub({ clock, logger, log, keys, usage, config })
+  const rulesets = openRulesets(log)
   const expiry = startExpiry({ log, clock, logger })
   const services: Services = { config, clock, logger, log, rulesets, keys, hub, usage }
 
@@ -94,10 +98,12 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
   addErrorAnswers(app, logger)
   addBodyParser(app)
   const { series } = measureRequests(app)
+  // The machine's own time, whatever clock the server is given: it is the machine that stalls.
+  const stalls = watchStalls(systemClock, logger)
   addChecks(app, keys)
 
   healthRoutes(app, services, lifecycle)
-  metricsRoutes(app, { services, hub, usage, series })
+  metricsRoutes(app, { services, hub, usage, series, stalls })
   statusRoutes(app, services, lifecycle)
   projectRoutes(app, services)
   environmentRoutes(app, services)
@@ -121,6 +127,7 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
   app.register(async scope => addMethodAnswers(scope, [...routes]))
 
   async function closeParts(): Promise<void> {
+    stalls.close()
     expiry.close()
     await hub.close()
     rulesets.close()
@@ -217,7 +224,7 @@ function addHeaders(request: FastifyRequest, reply: FastifyReply): void {
 
 async function listen(app: FastifyInstance, { host, port }: Config): Promise<string> {
   try {
-    return await app.listen({ host, port })
+    return await app.listen({ host, port, backlog: BACKLOG })
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException
     if (code === 'EADDRINUSE') {

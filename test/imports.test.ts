@@ -13,6 +13,11 @@ const allowed: Readonly<Record<string, { folders: readonly string[]; packages: r
   schemas: { folders: ['schemas'], packages: ['zod'], node: false },
   'sdk/evaluator': { folders: ['schemas', 'sdk/evaluator'], packages: ['murmurhash', 're2js'], node: false },
   sdk: { folders: ['schemas', 'sdk', 'sdk/evaluator'], packages: ['undici'], node: true },
+  'sdk/openfeature': {
+    folders: ['schemas', 'sdk', 'sdk/evaluator', 'sdk/openfeature'],
+    packages: ['@openfeature/core', '@openfeature/server-sdk', '@opentelemetry/api'],
+    node: false,
+  },
   server: {
     folders: ['schemas', 'sdk/evaluator', 'server'],
     packages: ['fastify', '@fastify/*', 'better-sqlite3', 'kysely', 'ws', 'prom-client', 'pino', 'close-with-grace', 'zod'],

@@ -61,7 +61,6 @@ export function killRoutes(app: FastifyInstance, services: Services): void {
       const fields = { ...writeFields(call), comment: writeFields(call).comment ?? call.body.reason }
       const stamp = { actor: call.actor.name, now: services.clock.now() }
       let killing: Killing | undefined
-      let downstream: string[] = []
       const commit = await services.log.commit({
         log,
         ...fields,
@@ -69,7 +68,6 @@ export function killRoutes(app: FastifyInstance, services: Services): void {
         evenIfStorageFails: true,
         plan(state) {
           killing = laidOver(state, findFlag(state, call.params.flag ?? ''), call.body, stamp)
-          downstream = downstreamOf(state.documents.flag, [killing.flag.key])
           return killing.existing ? [] : [{ type: 'flag', key: killing.flag.key, after: killing.flag }]
         },
       })
@@ -79,7 +77,7 @@ export function killRoutes(app: FastifyInstance, services: Services): void {
         kill: killing?.kill,
         flag: call.params.flag,
         existing: killing?.existing,
-        affected: { downstream },
+        affected: affectedBy(services, log, killing === undefined ? [] : [killing]),
       }
     },
   })
@@ -109,7 +107,6 @@ export function killRoutes(app: FastifyInstance, services: Services): void {
       const { tag: tagged, flags, ...request } = call.body
       let killings: Killing[] = []
       let skipped: { flag: string; code: string; message: string }[] = []
-      let downstream: string[] = []
       const commit = await services.log.commit({
         log,
         ...fields,
@@ -130,10 +127,6 @@ export function killRoutes(app: FastifyInstance, services: Services): void {
             }
           }
           if (killings.length === 0 && refusal !== undefined) throw refusal
-          downstream = downstreamOf(
-            state.documents.flag,
-            killings.map(killing => killing.flag.key),
-          )
           return killings
             .filter(killing => !killing.existing)
             .map((killing): PlannedEdit => ({ type: 'flag', key: killing.flag.key, after: killing.flag }))
@@ -141,7 +134,7 @@ export function killRoutes(app: FastifyInstance, services: Services): void {
       })
       if (fields.dryRun || commit.change === null) call.reply.code(200)
       const kills = killings.map(({ flag, kill, existing }) => ({ flag: flag.key, kill, existing }))
-      return { ...written(commit, fields), kills, skipped, affected: { downstream } }
+      return { ...written(commit, fields), kills, skipped, affected: affectedBy(services, log, killings) }
     },
   })
 
@@ -226,6 +219,16 @@ async function lift(
     },
   })
   return { ...written(commit, fields), lifted: gone }
+}
+
+/** Looked for when the kill is on its way: no SDK waits for what the answer says besides. */
+function affectedBy(services: Services, log: string, killings: readonly Killing[]): { downstream: string[] } {
+  return {
+    downstream: downstreamOf(
+      services.log.state(log).documents.flag,
+      killings.map(killing => killing.flag.key),
+    ),
+  }
 }
 
 /** The keys of the flags with a tag, sorted. Error: `FLAG_NOT_FOUND` when none has it. */

@@ -80,7 +80,7 @@ export async function stateAt(sources: Sources, revision: number): Promise<State
     revision < memory.revision / 2
       ? await forward(sources, now, memory.hash, revision)
       : await backward(sources, now, memory.hash, revision)
-  return { ...now, revision, documents, bytes: undefined }
+  return { ...now, revision, hash: undefined, documents, bytes: undefined }
 }
 
 /** The newest revision at a moment (ms since 1970); 0 before the first. */

@@ -37,7 +37,8 @@ export function emptyMaps(): DocumentMaps {
 
 /** The live view of a log: its documents change with the next entry. */
 export function stateOf(memory: Memory): State {
-  return { log: memory.log, epoch: memory.epoch, revision: memory.revision, documents: memory.documents, bytes: memory.bytes }
+  const { log, epoch, revision, hash, documents, bytes } = memory
+  return { log, epoch, revision, hash, documents, bytes }
 }
 
 /** Take over an entry that was made from this state. */

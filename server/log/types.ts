@@ -32,6 +32,8 @@ export interface State {
   /** Names this life of the log; a restored backup starts a new one. */
   readonly epoch: string
   readonly revision: number
+  /** Of the newest entry: in the newest state. */
+  readonly hash?: string | undefined
   readonly documents: Documents
   /** Bytes of all documents as JSON, where somebody has counted: in the newest state. */
   readonly bytes?: number | undefined

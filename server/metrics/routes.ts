@@ -9,12 +9,14 @@ import type { HubHandle } from '../stream/hub.ts'
 import type { UsageHandle } from '../telemetry/usage.ts'
 import { VERSION } from '../version.ts'
 import { BUCKETS_S, type Series } from './measure.ts'
+import type { Stalls } from './stalls.ts'
 
 export interface MetricSources {
   readonly services: Services
-  readonly hub: Pick<HubHandle, 'statistics' | 'instances'>
+  readonly hub: Pick<HubHandle, 'statistics' | 'receipts'>
   readonly usage: Pick<UsageHandle, 'total' | 'dropped' | 'tracked'>
   readonly series: () => readonly Series[]
+  readonly stalls: Pick<Stalls, 'count' | 'totalMs'>
 }
 
 export function metricsRoutes(app: FastifyInstance, sources: MetricSources): void {
@@ -60,17 +62,25 @@ function addGauges(registry: Registry, { services, hub }: MetricSources): void {
   }
   new Gauge({ name: 'sluice_info', help: 'The version that runs.', labelNames: ['version'], registers }).set({ version: VERSION }, 1)
   perEnvironment('sluice_revision', 'The newest revision of the environment.', log => services.log.state(log).revision)
-  perEnvironment('sluice_instances', 'Connected SDK instances.', log => hub.instances(log).length)
+  const newest = (log: string) => hub.receipts(log, services.log.state(log).revision)
+  perEnvironment('sluice_instances', 'Connected SDK instances.', log => newest(log).instances)
+  perEnvironment('sluice_instances_current', 'Those that have confirmed the newest revision.', log => newest(log).confirmed)
+  perEnvironment(
+    'sluice_receipt_slowest_seconds',
+    'How long the slowest instance took to confirm the newest revision; 0 when none was waited for.',
+    log => (newest(log).slowestMs ?? 0) / 1_000,
+  )
   perEnvironment('sluice_flags', 'Flags of the environment.', log => services.log.state(log).documents.flag.size)
   perEnvironment('sluice_kills_standing', 'Kills that stand.', log => killsOf(services, log))
   single('sluice_sockets', 'Open websockets.', () => hub.statistics().sockets)
-  single('sluice_client_sockets', 'Those of client keys among them.', () => hub.statistics().clientSockets)
+  single('sluice_sockets_behind', 'Open websockets that do not take what they are sent.', () => hub.statistics().behind)
+  single('sluice_unsent_bytes', 'Bytes that wait for a websocket to take them.', () => hub.statistics().unsentBytes)
   single('sluice_storage_healthy', 'Whether the last write could be stored.', () => (services.log.status().healthy ? 1 : 0))
   single('sluice_changes_volatile', 'Changes published but not yet stored.', () => services.log.status().volatile)
 }
 
 /** What only grows and is counted elsewhere. prom-client's counters cannot be set, so these lines are written here. */
-function counters({ services, hub, usage }: MetricSources): string {
+function counters({ services, hub, usage, stalls }: MetricSources): string {
   const evaluations: string[] = []
   const dropped: string[] = []
   const tracked: string[] = []
@@ -85,13 +95,19 @@ function counters({ services, hub, usage }: MetricSources): string {
       values.push(`sluice_tracked_value{${labels},event=${quoted(event)}} ${value}`)
     }
   }
-  const { sockets: _sockets, clientSockets: _clients, instances: _instances, ...totals } = hub.statistics()
+  const { sockets: _sockets, instances: _instances, behind: _behind, unsentBytes: _unsentBytes, ...totals } = hub.statistics()
   return [
     counter('sluice_evaluations_total', 'Evaluations, as SDKs report them and as OFREP adds them.', evaluations),
     counter('sluice_evaluations_dropped_total', 'Evaluations and tracked events that were only counted.', dropped),
     counter('sluice_tracked_total', 'Events that applications track.', tracked),
     // A gauge: values may be negative, and the sum then falls.
     metric('sluice_tracked_value', 'Sum of the values that tracked events came with.', 'gauge', values),
+    counter('sluice_event_loop_stalls_total', 'Times the event loop stood still for more than 0.2 s.', [
+      `sluice_event_loop_stalls_total ${stalls.count}`,
+    ]),
+    counter('sluice_event_loop_stalled_seconds_total', 'How long it stood still then, added up.', [
+      `sluice_event_loop_stalled_seconds_total ${stalls.totalMs / 1_000}`,
+    ]),
     ...Object.entries(totals).map(([name, value]) => {
       const metric = `sluice_stream_${name.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`)}_total`
       return counter(metric, `Of the stream, since the start: ${name}.`, [`${metric} ${value}`])

@@ -2,17 +2,14 @@
 import type { Flag } from '../../schemas/flag.ts'
 import type { Json } from '../../schemas/json.ts'
 import type { Evaluation } from '../../sdk/evaluator/evaluate.ts'
-import { openFeatureReason } from '../../sdk/evaluator/openfeature.ts'
-
-/** OFREP's metadata is flat: texts, numbers and booleans. */
-export type Metadata = Record<string, string | number | boolean>
+import { openFeatureMetadata, type OpenFeatureMetadata, openFeatureReason } from '../../sdk/evaluator/openfeature.ts'
 
 export interface Success {
   readonly key: string
   readonly value: Json
   readonly variant: string
   readonly reason: string
-  readonly metadata: Metadata
+  readonly metadata: OpenFeatureMetadata
 }
 
 /** The error codes of OFREP that a server can answer with. */
@@ -22,7 +19,7 @@ export interface Failure {
   readonly key: string
   readonly errorCode: FailureCode
   readonly errorDetails: string
-  readonly metadata?: Metadata
+  readonly metadata?: OpenFeatureMetadata
 }
 
 /** The HTTP status of a failed single evaluation. */
@@ -40,13 +37,13 @@ export const FAILURE_STATUS: Readonly<Record<FailureCode, number>> = {
  */
 export function answerOf(key: string, evaluation: Evaluation, flag: Flag, revision: number, showRules: boolean): Success | Failure {
   if (evaluation.reason === 'ERROR' || evaluation.variation === null || evaluation.value === undefined)
-    return failureOf(key, evaluation, revision, showRules)
+    return failureOf(key, evaluation, revision)
   return {
     key,
     value: evaluation.value,
     variant: evaluation.variation,
     reason: openFeatureReason(evaluation),
-    metadata: metadataOf(evaluation, flag, revision, showRules),
+    metadata: openFeatureMetadata(evaluation, flag.metadata, revision, showRules),
   }
 }
 
@@ -80,29 +77,8 @@ export function notFound(key: string): Failure {
   }
 }
 
-function failureOf(key: string, evaluation: Evaluation, revision: number, showRules: boolean): Failure {
+function failureOf(key: string, evaluation: Evaluation, revision: number): Failure {
   const errorCode = evaluation.error === 'MALFORMED_FLAG' ? 'PARSE_ERROR' : 'GENERAL'
-  const bare = `Flag "${key}" cannot be evaluated: ${evaluation.error ?? evaluation.reason}.`
-  // What exactly is wrong names what stands in the flag, and the other flags of a cycle.
-  const errorDetails = (showRules ? evaluation.message : undefined) ?? bare
-  return {
-    key,
-    errorCode,
-    errorDetails,
-    metadata: { reason: evaluation.reason, ...(evaluation.error === undefined ? {} : { error: evaluation.error }), revision },
-  }
-}
-
-function metadataOf(evaluation: Evaluation, flag: Flag, revision: number, showRules: boolean): Metadata {
-  // Ours last: a flag's own metadata must not pass for a reason of ours.
-  const metadata: Metadata = { ...flag.metadata, reason: evaluation.reason }
-  if (showRules) {
-    if (evaluation.ruleId !== undefined) metadata.ruleId = evaluation.ruleId
-    if (evaluation.killId !== undefined) metadata.killId = evaluation.killId
-    if (evaluation.prerequisite !== undefined) metadata.prerequisite = evaluation.prerequisite
-  }
-  if (evaluation.unbucketed === true) metadata.unbucketed = true
-  if (evaluation.flagVersion !== null) metadata.flagVersion = evaluation.flagVersion
-  metadata.revision = revision
-  return metadata
+  const errorDetails = evaluation.message ?? `Flag "${key}" cannot be evaluated: ${evaluation.error ?? evaluation.reason}.`
+  return { key, errorCode, errorDetails, metadata: openFeatureMetadata(evaluation, null, revision, false) }
 }

@@ -5,7 +5,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { ChangeLog } from '../log/types.ts'
 import { textFrame } from './frame.ts'
-import { beatMessage, changeMessage, changesMessage, currentMessage, rulesetBody, type Step, stepOf } from './messages.ts'
+import { beatMessage, changeMessage, changesMessage, currentMessage, rulesetBody, shortHash, type Step, stepOf } from './messages.ts'
 import { append, emptyRecent, fill, follow, type Recent, RECENT_STEPS_MAX, stepsFrom } from './recent.ts'
 
 /** Catch-up messages kept for the next SDK that missed the same. */
@@ -13,10 +13,7 @@ const CATCH_UPS_KEPT = 50
 
 export interface Channel<Peer> {
   readonly log: string
-  /** SDKs. */
   readonly peers: Set<Peer>
-  /** Clients, which share less: each is sent what its own context gets. */
-  readonly clients: Set<Peer>
   readonly recent: Recent
   isFilling: boolean
   /** Valid for the revision at hand. */
@@ -32,12 +29,11 @@ export interface Ruleset {
 }
 
 export function openChannel<Peer>(log: Pick<ChangeLog, 'state'>, name: string): Channel<Peer> {
-  const { epoch, revision } = log.state(name)
+  const { epoch, revision, hash = '' } = log.state(name)
   return {
     log: name,
     peers: new Set(),
-    clients: new Set(),
-    recent: emptyRecent(epoch, revision),
+    recent: emptyRecent(epoch, revision, shortHash(hash)),
     isFilling: false,
     ruleset: null,
     current: null,
@@ -54,16 +50,15 @@ export function take(channel: Channel<unknown>, epoch: string, entry: Step, isVo
   return frame
 }
 
-/** A log may move without an entry: a revision that was lost is passed over, a new epoch begins. @returns whether it did */
-export function followLog(channel: Channel<unknown>, log: Pick<ChangeLog, 'state'>): boolean {
-  const { epoch, revision } = log.state(channel.log)
-  const hasMoved = follow(channel.recent, epoch, revision)
-  if (hasMoved) forgetShared(channel)
-  return hasMoved
+/** A log may move without an entry: a revision that was lost is passed over, a new epoch begins. */
+export function followLog(channel: Channel<unknown>, log: Pick<ChangeLog, 'state'>): void {
+  const { epoch, revision, hash = '' } = log.state(channel.log)
+  if (follow(channel.recent, epoch, revision, shortHash(hash))) forgetShared(channel)
 }
 
 export function currentFrame(channel: Channel<unknown>): Buffer {
-  return (channel.current ??= textFrame(currentMessage(channel.recent.epoch, channel.recent.revision)))
+  const { epoch, revision, hash } = channel.recent
+  return (channel.current ??= textFrame(currentMessage(epoch, revision, hash)))
 }
 
 export function beatFrame(channel: Channel<unknown>): Buffer {
@@ -83,7 +78,7 @@ export function catchUpFrame(channel: Channel<unknown>, from: number): Buffer {
 export function rulesetOf(channel: Channel<unknown>, log: Pick<ChangeLog, 'state'>): Ruleset {
   if (channel.ruleset === null) {
     const state = log.state(channel.log)
-    channel.ruleset = { etag: `"${state.epoch}.${state.revision}"`, body: rulesetBody(state) }
+    channel.ruleset = { etag: `"${state.epoch}.${state.revision}.${shortHash(state.hash ?? '')}"`, body: rulesetBody(state) }
   }
   return channel.ruleset
 }

@@ -8,22 +8,19 @@ import type { Duplex } from 'node:stream'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { SluiceError } from '../../schemas/errors.ts'
-import { CLOSE_CODES, UPSTREAM_BYTES_MAX } from '../../schemas/stream.ts'
+import { CLOSE_CODES, PROTOCOL, UPSTREAM_BYTES_MAX } from '../../schemas/stream.ts'
 import type { Access } from '../access/policy.ts'
 import type { Clock } from '../clock.ts'
 import type { Config } from '../config.ts'
 import { type Member, openReceipts } from '../instances/receipts.ts'
 import { type ChangeLog, type Published, SERVER_LOG } from '../log/types.ts'
-import type { Hub, KeyRing, Rulesets, Usage } from '../services.ts'
+import type { Hub, KeyRing, Usage } from '../services.ts'
 import { beatFrame, catchUpFrame, type Channel, currentFrame, fillRecent, followLog, openChannel, rulesetOf, take } from './channel.ts'
-import { openRounds } from './clientrounds.ts'
-import { openClients, openView, type View } from './clients.ts'
-import { parseClientUpstream } from './clientupstream.ts'
 import { comeBack, drainStreams } from './drain.ts'
 import { textFrame, textFrameHeader } from './frame.ts'
-import { type Admission, answerRefusal, type Gate, judge, protocolOf } from './handshake.ts'
-import { changesMessage, drainMessage, rulesetOpening, stepOf } from './messages.ts'
-import { stepsFrom } from './recent.ts'
+import { answerRefusal, type Gate, judge } from './handshake.ts'
+import { changesMessage, drainMessage, RESET_OPENING, rulesetOpening, stepOf } from './messages.ts'
+import { emptyRecent, isOther, stepsFrom } from './recent.ts'
 import { openSession, type Readings, type Session, type SessionAction, type SessionEvent, step } from './session.ts'
 import { openTokenBucket } from './tokenbucket.ts'
 import { openTurns } from './turns.ts'
@@ -43,17 +40,16 @@ export interface HubOptions {
   readonly log: ChangeLog
   readonly keys: KeyRing
   readonly usage: Usage
-  /** What the evaluations for clients run on. */
-  readonly rulesets: Pick<Rulesets, 'current'>
   readonly config: Pick<Config, 'handshakesPerSecond' | 'closeTimeoutMs'>
 }
 
-/** Counted since the start, apart from the first three, which are as of now. */
+/** Counted since the start, apart from the first four, which are as of now. */
 export interface HubStatistics {
   readonly sockets: number
-  /** Those of client keys among them. */
-  readonly clientSockets: number
   readonly instances: number
+  /** Sockets that are fed no more until they have taken what waits for them; and all that waits, for whomever. */
+  readonly behind: number
+  readonly unsentBytes: number
   readonly handshakesAccepted: number
   readonly handshakesRefused: number
   readonly messagesReceived: number
@@ -73,8 +69,12 @@ export interface HubHandle extends Hub {
   attach(app: FastifyInstance): void
   /** The whole state of a log, serialised once per revision: what `GET /ruleset` answers. */
   ruleset(log: string): { readonly etag: string; readonly body: Buffer }
-  /** What changed since a revision, as the message `changes`; null when nothing did or when it is no longer known. */
-  missed(log: string, epoch: string, revision: number): Promise<string | null>
+  /**
+   * What brings a caller from what it holds to the newest state: the message `changes`, or the whole with `reset` when what
+   * it holds was lost here. Null when nothing changed, or when all it needs is what `ruleset` says.
+   * @param hash of what it holds; empty for a caller that does not know
+   */
+  missed(log: string, epoch: string, revision: number, hash: string): Promise<string | Buffer | null>
   statistics(): HubStatistics
   /** Refuse new sockets, tell everyone when to come back, and close all of them. Resolves when they are gone. */
   drain(): Promise<void>
@@ -91,8 +91,6 @@ interface Peer {
   readonly channel: Channel<Peer>
   readonly session: Session
   member: Member | null
-  /** Of a client, which is sent evaluations; null for an SDK, which is sent rules. */
-  readonly view: View | null
   /** Takes it out of the turns. */
   leaveTurns(): void
 }
@@ -101,16 +99,12 @@ export function openHub(options: HubOptions): HubHandle {
   const { clock, log, logger, usage } = options
   const { handshakesPerSecond, closeTimeoutMs } = options.config
   const bucket = openTokenBucket(clock, handshakesPerSecond)
-  // What clients leave of the handshakes: applications do not wait behind pages.
-  const reserve = Math.min(handshakesPerSecond / 2, handshakesPerSecond - 1)
-  const clients = openClients({ log, rulesets: options.rulesets, usage })
-  const rounds = openRounds<Peer>(clock, peer => handle(peer, { kind: 'overtaken' }))
   const book = openReceipts(clock)
   const channels = new Map<string, Channel<Peer>>()
   const byKey = new Map<string, Set<Peer>>()
   const turns = openTurns<Peer>(clock, {
     turn() {
-      for (const channel of channels.values()) follow(channel)
+      for (const channel of channels.values()) followLog(channel, log)
     },
     tick: peer => handle(peer, { kind: 'tick' }),
     beat: peer => handle(peer, { kind: 'beat' }),
@@ -127,7 +121,6 @@ export function openHub(options: HubOptions): HubHandle {
     deadClosed: 0,
     protocolClosed: 0,
   }
-  let clientSockets = 0
   let isDraining = false
   let whenEmpty: (() => void) | null = null
 
@@ -135,9 +128,8 @@ export function openHub(options: HubOptions): HubHandle {
     keys: options.keys,
     log,
     isDraining: () => isDraining,
-    admit: isClient => bucket.take(isClient ? reserve : 0),
+    admit: () => bucket.take(),
     sockets: () => turns.count,
-    clientSockets: () => clientSockets,
     socketsOf: key => byKey.get(key)?.size ?? 0,
   }
   // Apart from its use: the types of ws do not know `closeTimeout` yet.
@@ -149,7 +141,7 @@ export function openHub(options: HubOptions): HubHandle {
     maxFragments: FRAGMENTS_MAX,
     maxBufferedChunks: CHUNKS_MAX,
     closeTimeout: CLOSE_ANSWER_MS,
-    handleProtocols: (_offered: Set<string>, request: IncomingMessage) => protocolOf(request),
+    handleProtocols: () => PROTOCOL,
   }
   const sockets = new WebSocketServer(socketOptions)
   sockets.on('wsClientError', (error, line) => {
@@ -168,7 +160,7 @@ export function openHub(options: HubOptions): HubHandle {
     try {
       const verdict = judge(request, gate, Math.random())
       if ('error' in verdict) refuse(line, verdict.error, verdict.retryAfter)
-      else sockets.handleUpgrade(request, line, head, socket => welcome(socket, line, verdict))
+      else sockets.handleUpgrade(request, line, head, socket => welcome(socket, line, verdict.access, verdict.log))
     } catch (error) {
       logger.error({ err: error }, 'a handshake could not be decided; refusing it')
       refuse(line, new SluiceError('INTERNAL', 'The server could not decide this handshake. Its log says why.'), null)
@@ -182,14 +174,12 @@ export function openHub(options: HubOptions): HubHandle {
     answerRefusal(line, { error, retryAfter })
   }
 
-  function welcome(socket: WebSocket, line: Duplex, { access, log: logName, isClient }: Admission): void {
+  function welcome(socket: WebSocket, line: Duplex, access: Access, logName: string): void {
     const channel = channelOf(logName)
     const session = openSession(clock.monotonic(), Math.random())
-    const view = isClient ? openView() : null
-    const peer: Peer = { socket, line, access, channel, session, member: null, view, leaveTurns: () => undefined }
+    const peer: Peer = { socket, line, access, channel, session, member: null, leaveTurns: () => undefined }
     totals.handshakesAccepted++
-    if (isClient) clientSockets++
-    ;(isClient ? channel.clients : channel.peers).add(peer)
+    channel.peers.add(peer)
     peer.leaveTurns = turns.add(peer)
     const same = byKey.get(access.id)
     if (same === undefined) byKey.set(access.id, new Set([peer]))
@@ -197,8 +187,8 @@ export function openHub(options: HubOptions): HubHandle {
 
     socket.on('message', (data, isBinary) => {
       totals.messagesReceived++
-      const event = eventOf(peer, data as Buffer, isBinary)
-      if (event.kind === 'hello') follow(channel)
+      const event = parseUpstream(data as Buffer, isBinary)
+      if (event.kind === 'hello') followLog(channel, log)
       handle(peer, event)
     })
     socket.on('pong', () => handle(peer, { kind: 'heard' }))
@@ -214,17 +204,9 @@ export function openHub(options: HubOptions): HubHandle {
     line.on('drain', () => handle(peer, { kind: 'drained' }))
   }
 
-  function eventOf({ view }: Peer, data: Buffer, isBinary: boolean): SessionEvent {
-    if (view === null) return parseUpstream(data, isBinary)
-    const { event, asked } = parseClientUpstream(data, isBinary)
-    if (asked !== null) Object.assign(view, asked, { sent: null })
-    return event
-  }
-
   function farewell(peer: Peer): void {
-    const { channel, access, view } = peer
-    if (!(view === null ? channel.peers : channel.clients).delete(peer)) return
-    if (view !== null) clientSockets--
+    const { channel, access } = peer
+    if (!channel.peers.delete(peer)) return
     peer.session.phase = 'closed'
     peer.leaveTurns()
     const same = byKey.get(access.id)
@@ -249,14 +231,11 @@ export function openHub(options: HubOptions): HubHandle {
   // --- deciding and doing
 
   /** Read anew for each event and kept by nobody: one object serves all of them. */
-  const readings: Readings = { now: 0, buffered: 0, epoch: '', revision: 0, floor: 0, isFilled: false }
+  const readings: Readings = { now: 0, buffered: 0, recent: emptyRecent('', 0, '') }
 
   function read({ recent }: Channel<Peer>): void {
     readings.now = clock.monotonic()
-    readings.epoch = recent.epoch
-    readings.revision = recent.revision
-    readings.floor = recent.floor
-    readings.isFilled = recent.isFilled
+    readings.recent = recent
   }
 
   function handle(peer: Peer, event: SessionEvent): void {
@@ -277,8 +256,7 @@ export function openHub(options: HubOptions): HubHandle {
   }
 
   function perform(peer: Peer, action: SessionAction, change: Buffer | null): void {
-    const { channel, view } = peer
-    if (view !== null && clients.perform(view, channel, action, frame => send(peer, frame))) return
+    const { channel } = peer
     switch (action.kind) {
       case 'sendChange':
         if (change !== null) send(peer, change)
@@ -371,7 +349,7 @@ export function openHub(options: HubOptions): HubHandle {
   /** Older changes, and their share of them for those who wait. */
   async function fillFor(channel: Channel<Peer>): Promise<void> {
     await fillRecent(channel, log, logger, () => {
-      for (const peer of [...channel.peers, ...channel.clients]) if (peer.session.phase === 'filling') handle(peer, { kind: 'filled' })
+      for (const peer of [...channel.peers]) if (peer.session.phase === 'filling') handle(peer, { kind: 'filled' })
     })
   }
 
@@ -390,25 +368,16 @@ export function openHub(options: HubOptions): HubHandle {
 
     const entry = stepOf(change)
     const frame = take(channel, epoch, entry, published.volatile)
-    const event: SessionEvent = { kind: 'published', epoch, from: entry.from, revision: entry.revision }
+    const event: SessionEvent = { kind: 'published', epoch, from: entry.from, revision: entry.revision, hash: entry.hash }
     read(channel)
     for (const peer of channel.peers) act(peer, event, frame)
-    clients.published(name, entry)
-    rounds.start(channel.clients)
-  }
-
-  /** A log may move without an entry: a revision that was lost is passed over, a new epoch begins. */
-  function follow(channel: Channel<Peer>): void {
-    if (followLog(channel, log)) clients.forget(channel.log)
   }
 
   function closeDeleted({ change }: Published): void {
     for (const { type, key, after } of change.edits) {
       if (type !== 'environment' || after !== null) continue
-      const { peers = [], clients: pages = [] } = channels.get(key) ?? {}
-      for (const peer of [...peers, ...pages]) shut(peer, CLOSE_CODES.PROTOCOL, 'the environment was deleted')
+      for (const peer of [...(channels.get(key)?.peers ?? [])]) shut(peer, CLOSE_CODES.PROTOCOL, 'the environment was deleted')
       channels.delete(key)
-      clients.forget(key)
     }
   }
 
@@ -455,25 +424,32 @@ export function openHub(options: HubOptions): HubHandle {
         await close()
       })
     },
-    async missed(name, epoch, from) {
+    async missed(name, epoch, from, hash) {
       const channel = channelOf(name)
-      follow(channel)
+      followLog(channel, log)
       const { recent } = channel
       const isBehind = (): boolean => epoch === recent.epoch && from < recent.revision
       if (isBehind() && from < recent.floor && !recent.isFilled) await fillFor(channel)
+      const isLost = epoch === recent.epoch && (from > recent.revision || isOther(recent, from, hash))
+      if (isLost) return Buffer.concat([Buffer.from(RESET_OPENING), rulesetOf(channel, log).body.subarray(1)])
       return isBehind() && from >= recent.floor ? changesMessage(recent.epoch, stepsFrom(recent, from)) : null
     },
     ruleset(name) {
       const channel = channelOf(name)
-      follow(channel)
+      followLog(channel, log)
       return rulesetOf(channel, log)
     },
-    statistics: () => ({
-      sockets: turns.count,
-      clientSockets,
-      instances: [...channels.keys()].reduce((count, name) => count + book.count(name), 0),
-      ...totals,
-    }),
+    statistics() {
+      let [instances, behind, unsentBytes] = [0, 0, 0]
+      for (const { log: name, peers } of channels.values()) {
+        instances += book.count(name)
+        for (const { session, line } of peers) {
+          if (session.phase === 'behind') behind++
+          unsentBytes += line.writableLength
+        }
+      }
+      return { sockets: turns.count, instances, behind, unsentBytes, ...totals }
+    },
     drain,
     close,
   }

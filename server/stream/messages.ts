@@ -4,15 +4,19 @@ import type { Flag } from '../../schemas/flag.ts'
 import type { Segment } from '../../schemas/segment.ts'
 import type { State } from '../log/types.ts'
 
+const HASH_DIGITS = 16
+
 /** A flag or segment after a change; `after` is null for one that was removed. */
 export type Touched =
   | { readonly type: 'flag'; readonly key: string; readonly after: Flag | null }
   | { readonly type: 'segment'; readonly key: string; readonly after: Segment | null }
 
-/** One entry of a log: from the revision before it to its own. */
+/** One entry of a log: from the revision before it to its own, each with the mark of its history. */
 export interface Step {
   readonly from: number
+  readonly fromHash: string
   readonly revision: number
+  readonly hash: string
   readonly touched: readonly Touched[]
 }
 
@@ -23,24 +27,38 @@ export function stepOf(change: Change): Step {
     if (type === 'flag') touched.push({ type, key, after: after as Flag | null })
     if (type === 'segment') touched.push({ type, key, after: after as Segment | null })
   }
-  return { from: change.revision - 1, revision: change.revision, touched }
+  const { revision, hash, previousHash } = change
+  return { from: revision - 1, fromHash: shortHash(previousHash), revision, hash: shortHash(hash), touched }
+}
+
+/** Enough of an entry's hash to tell two histories apart. */
+export function shortHash(hash: string): string {
+  return hash.slice(0, HASH_DIGITS)
 }
 
 /** One commit, for those who hold the revision before it. */
 export function changeMessage(epoch: string, step: Step, isVolatile: boolean): string {
   const mark = isVolatile ? { volatile: true } : {}
-  return JSON.stringify({ type: 'change', epoch, from: step.from, revision: step.revision, ...documentsOf([step]), ...mark })
+  return JSON.stringify({
+    type: 'change',
+    epoch,
+    from: step.from,
+    revision: step.revision,
+    hash: step.hash,
+    ...documentsOf([step]),
+    ...mark,
+  })
 }
 
 /** Several commits as one: the newest state of everything they touched. `steps` are consecutive and not empty. */
 export function changesMessage(epoch: string, steps: readonly Step[]): string {
   const from = steps[0]?.from
-  const revision = steps.at(-1)?.revision
-  return JSON.stringify({ type: 'changes', epoch, from, revision, ...documentsOf(steps) })
+  const last = steps.at(-1)
+  return JSON.stringify({ type: 'changes', epoch, from, revision: last?.revision, hash: last?.hash, ...documentsOf(steps) })
 }
 
-export function currentMessage(epoch: string, revision: number): string {
-  return JSON.stringify({ type: 'current', epoch, revision })
+export function currentMessage(epoch: string, revision: number, hash: string): string {
+  return JSON.stringify({ type: 'current', epoch, revision, hash })
 }
 
 export function beatMessage(epoch: string, revision: number): string {
@@ -55,8 +73,14 @@ export function drainMessage(afterMs: number, spreadMs: number): string {
 /** The body of `GET /ruleset`; on the stream `rulesetOpening` stands in the place of its first byte. */
 export function rulesetBody(state: State): Buffer {
   const { epoch, revision, documents } = state
-  return Buffer.from(JSON.stringify({ epoch, revision, flags: [...documents.flag.values()], segments: [...documents.segment.values()] }))
+  const hash = shortHash(state.hash ?? '')
+  return Buffer.from(
+    JSON.stringify({ epoch, revision, hash, flags: [...documents.flag.values()], segments: [...documents.segment.values()] }),
+  )
 }
+
+/** What stands in the place of the first byte of a body that tells a poll to take it although it holds a later revision. */
+export const RESET_OPENING = '{"reset":true,'
 
 /** Makes a body the message of type `ruleset`. `isReset` tells the SDK to take it although it holds a later revision. */
 export function rulesetOpening(isReset: boolean): string {

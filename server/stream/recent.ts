@@ -17,6 +17,8 @@ export interface Recent {
   /** Invariant: the kept steps are consecutive, the first from `floor`, the last to `revision`. */
   epoch: string
   revision: number
+  /** Of the entry at `revision`. */
+  hash: string
   /** The lowest revision from which steps can be given. */
   floor: number
   /** Whether the storage was asked already for what lies below `floor`. */
@@ -25,25 +27,26 @@ export interface Recent {
   bytes: number
 }
 
-export function emptyRecent(epoch: string, revision: number): Recent {
-  return { epoch, revision, floor: revision, isFilled: revision === 0, kept: [], bytes: 0 }
+export function emptyRecent(epoch: string, revision: number, hash: string): Recent {
+  return { epoch, revision, hash, floor: revision, isFilled: revision === 0, kept: [], bytes: 0 }
 }
 
 /** Starts over when the log does not stand where the history ends: it skipped a revision, or began a new life. */
-export function follow(recent: Recent, epoch: string, revision: number): boolean {
+export function follow(recent: Recent, epoch: string, revision: number, hash: string): boolean {
   if (recent.epoch === epoch && recent.revision === revision) return false
-  Object.assign(recent, { ...emptyRecent(epoch, revision), isFilled: true })
+  Object.assign(recent, { ...emptyRecent(epoch, revision, hash), isFilled: true })
   return true
 }
 
 /** A new entry. One that does not follow the last (a new epoch, a gap) starts over: nothing before it can be given. */
 export function append(recent: Recent, epoch: string, step: Step, bytes: number): void {
   if (epoch !== recent.epoch || step.from !== recent.revision) {
-    Object.assign(recent, { ...emptyRecent(epoch, step.from), isFilled: true })
+    Object.assign(recent, { ...emptyRecent(epoch, step.from, step.fromHash), isFilled: true })
   }
   recent.kept.push({ step, bytes })
   recent.bytes += bytes
   recent.revision = step.revision
+  recent.hash = step.hash
   trim(recent)
 }
 
@@ -63,6 +66,18 @@ export function fill(recent: Recent, older: readonly { readonly step: Step; read
 /** The steps that lead from a revision to the newest. The revision is at least `floor` and below `revision`. */
 export function stepsFrom(recent: Recent, revision: number): readonly Step[] {
   return recent.kept.slice(revision - recent.floor).map(entry => entry.step)
+}
+
+/** The hash of the entry at a revision; null for one before the history or after it. */
+export function hashAt(recent: Recent, revision: number): string | null {
+  if (revision === recent.revision) return recent.hash
+  return recent.kept[revision - recent.floor]?.step.fromHash ?? null
+}
+
+/** Whether what somebody holds at a revision is known not to be this log's. @param hash empty for one who does not know */
+export function isOther(recent: Recent, revision: number, hash: string): boolean {
+  const here = hashAt(recent, revision)
+  return hash !== '' && here !== null && here !== hash
 }
 
 function trim(recent: Recent): void {

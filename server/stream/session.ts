@@ -8,11 +8,12 @@
  */
 import { HELLO_WITHIN_MS } from '../../schemas/stream.ts'
 import type { Counts, Hello } from '../../schemas/stream.ts'
+import { hashAt, isOther, type Recent } from './recent.ts'
 
 /** Above this many unsent bytes a socket gets no more deltas: it is behind until it has taken all of them. */
 export const BEHIND_BYTES = 256 * 1024
-/** How long a socket may be behind, beside what its unsent bytes take at `SLOWEST_BYTES_PER_MS`. */
-export const BEHIND_MS = 10_000
+/** How long a socket may be behind, beside what its unsent bytes take at `SLOWEST_BYTES_PER_MS`: one that does not read at all is closed within 10 s. */
+export const BEHIND_MS = 7_000
 /** The slowest line that is still served: 256 KiB a second, so that a large ruleset on a thin line is not cut off. */
 export const SLOWEST_BYTES_PER_MS = 262
 /** A websocket ping to each socket about so often. */
@@ -29,12 +30,8 @@ export interface Readings {
   now: number
   /** Bytes written to the socket that the system has not taken yet. */
   buffered: number
-  /** The log's newest state. */
-  epoch: string
-  revision: number
-  /** The lowest revision from which recent changes can be given, and whether the storage was asked for more. */
-  floor: number
-  isFilled: boolean
+  /** The log's newest entries. */
+  recent: Recent
 }
 
 export type SessionEvent =
@@ -45,9 +42,7 @@ export type SessionEvent =
   | { readonly kind: 'unknown' }
   | { readonly kind: 'malformed'; readonly reason: string }
   /** The log has one more entry. */
-  | { readonly kind: 'published'; readonly epoch: string; readonly from: number; readonly revision: number }
-  /** It has, and what of that concerns this socket is told in one message, however many entries there were. */
-  | { readonly kind: 'overtaken' }
+  | { readonly kind: 'published'; readonly epoch: string; readonly from: number; readonly revision: number; readonly hash: string }
   | { readonly kind: 'beat' }
   /** The storage was asked for older changes. */
   | { readonly kind: 'filled' }
@@ -91,6 +86,8 @@ export interface Session {
   /** What the SDK holds once it has applied everything it was sent. */
   epoch: string
   revision: number
+  /** Of that revision, as the SDK says it; empty for one that does not know. */
+  hash: string
   /** The newest revision it has confirmed. */
   confirmed: number
   /** A hello waits for its answer, so even "you are up to date" must be said. */
@@ -119,6 +116,7 @@ export function openSession(now: number, jitter: number): Session {
     behindSince: 0,
     epoch: '',
     revision: 0,
+    hash: '',
     confirmed: 0,
     owesAnswer: false,
     windowStart: now,
@@ -135,9 +133,6 @@ export function step(session: Session, event: SessionEvent, readings: Readings):
     case 'applied':
       session.heardAt = readings.now
       return onApplied(session, event.revision, readings)
-    case 'overtaken':
-      if (session.phase !== 'live') return NOTHING
-      return readings.buffered > BEHIND_BYTES ? fallBehind(session, readings) : catchUp(session, readings)
     case 'beat':
       return session.phase === 'live' ? onBeat(session, readings) : NOTHING
     case 'tick':
@@ -160,7 +155,7 @@ export function step(session: Session, event: SessionEvent, readings: Readings):
 
 function onPublished(
   session: Session,
-  event: { epoch: string; from: number; revision: number },
+  event: { epoch: string; from: number; revision: number; hash: string },
   readings: Readings,
 ): readonly SessionAction[] {
   if (session.phase !== 'live') return NOTHING
@@ -168,6 +163,7 @@ function onPublished(
   if (readings.buffered > BEHIND_BYTES) return fallBehind(session, readings)
   if (event.epoch === session.epoch && event.from === session.revision) {
     session.revision = event.revision
+    session.hash = event.hash
     return SEND_CHANGE
   }
   return catchUp(session, readings)
@@ -176,7 +172,7 @@ function onPublished(
 /** The beat names the log's revision: whoever was not brought to it takes the place of a gap otherwise. */
 function onBeat(session: Session, readings: Readings): readonly SessionAction[] {
   if (readings.buffered > BEHIND_BYTES) return fallBehind(session, readings)
-  if (session.epoch === readings.epoch && session.revision === readings.revision) return SEND_BEAT
+  if (session.epoch === readings.recent.epoch && session.revision === readings.recent.revision) return SEND_BEAT
   return catchUp(session, readings)
 }
 
@@ -198,8 +194,10 @@ function onMessage(
 function onHello(session: Session, hello: Hello, readings: Readings): readonly SessionAction[] {
   session.epoch = hello.epoch
   session.revision = hello.revision
-  // What it holds of another epoch, or beyond the log, confirms nothing.
-  session.confirmed = hello.epoch === readings.epoch && hello.revision <= readings.revision ? hello.revision : 0
+  session.hash = hello.hash ?? ''
+  // What it holds of another epoch or history, or beyond the log, confirms nothing.
+  const isKnown = hello.epoch === readings.recent.epoch && hello.revision <= readings.recent.revision
+  session.confirmed = isKnown && (session.hash === '' || session.hash === hashAt(readings.recent, hello.revision)) ? hello.revision : 0
   session.owesAnswer = true
   const join: SessionAction = { kind: 'join', hello, held: session.confirmed }
   if (session.phase === 'behind' || session.phase === 'filling') return [join]
@@ -208,23 +206,26 @@ function onHello(session: Session, hello: Hello, readings: Readings): readonly S
 }
 
 /** Brings the SDK from what it holds to the newest state, in one message. */
-function catchUp(session: Session, readings: Readings): readonly SessionAction[] {
+function catchUp(session: Session, { recent }: Readings): readonly SessionAction[] {
   const owesAnswer = session.owesAnswer
-  const { revision: from } = session
-  const isSameEpoch = session.epoch === readings.epoch
-  if (isSameEpoch && from < readings.revision && from < readings.floor && !readings.isFilled) {
+  const { revision: from, hash } = session
+  const isSameEpoch = session.epoch === recent.epoch
+  if (isSameEpoch && from < recent.revision && from < recent.floor && !recent.isFilled) {
     session.phase = 'filling'
     return FILL
   }
   session.phase = 'live'
   session.owesAnswer = false
-  session.epoch = readings.epoch
-  session.revision = readings.revision
-  if (isSameEpoch && from === readings.revision) return owesAnswer ? SEND_CURRENT : NOTHING
-  if (isSameEpoch && from < readings.revision && from >= readings.floor) return [{ kind: 'sendChanges', from }]
-  const isReset = isSameEpoch && from > readings.revision
-  if (isSameEpoch && !isReset) return [{ kind: 'sendRuleset', isReset }]
-  // What was confirmed of another epoch, or beyond the log, is worth nothing in this one.
+  session.epoch = recent.epoch
+  session.revision = recent.revision
+  session.hash = recent.hash
+  // Changes can be lost and their numbers taken by others: then only the hash tells that a delta would build on what never was.
+  const isReset = isSameEpoch && (from > recent.revision || isOther(recent, from, hash))
+  if (isSameEpoch && !isReset) {
+    if (from === recent.revision) return owesAnswer ? SEND_CURRENT : NOTHING
+    return from >= recent.floor ? [{ kind: 'sendChanges', from }] : [{ kind: 'sendRuleset', isReset }]
+  }
+  // What was confirmed of another epoch or history, or beyond the log, is worth nothing in this one.
   session.confirmed = 0
   return [
     { kind: 'confirm', revision: 0 },
@@ -234,7 +235,7 @@ function catchUp(session: Session, readings: Readings): readonly SessionAction[]
 
 function onApplied(session: Session, revision: number, readings: Readings): readonly SessionAction[] {
   if (session.phase === 'greeting') return close(session, 'protocol', 'the first message must be hello')
-  if (revision > session.confirmed && revision <= session.revision && session.epoch === readings.epoch) {
+  if (revision > session.confirmed && revision <= session.revision && session.epoch === readings.recent.epoch) {
     session.confirmed = revision
     return [{ kind: 'confirm', revision }]
   }

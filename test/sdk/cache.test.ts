@@ -9,7 +9,7 @@ import { flag } from './server.ts'
 
 const URL_BASE = 'http://localhost:7400'
 const KEY = 'slc_server_k1_0123456789abcdef0123456789abcdef'
-const whole: Whole = { epoch: 'e1', revision: 7, flags: [flag('grün'), flag('b', { version: 3 })], segments: [] }
+const whole: Whole = { epoch: 'e1', revision: 7, hash: 'a1b2', flags: [flag('grün'), flag('b', { version: 3 })], segments: [] }
 
 t.test('what is saved is loaded again', async t => {
   const path = join(t.testdir(), 'sluice.json')

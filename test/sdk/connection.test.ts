@@ -11,19 +11,23 @@ import {
   GREETING_TIMEOUT_MS,
   HEALTHY_MS,
   isStale,
+  type Loss,
   next,
   NOTHING,
   type Place,
   POLL_AFTER_MS,
   type PollAnswer,
   RECONNECT_MAX_MS,
-  SLOW_MS,
+  SLOW_MAX_MS,
+  SLOW_MIN_MS,
   type State,
   wakeAt,
 } from '../../sdk/connection.ts'
 import type { Downstream } from '../../sdk/messages.ts'
 
 const POLL_MS = 30_000
+
+const at = (epoch: string, revision: number, hash = ''): Place => ({ epoch, revision, hash })
 
 /** A machine with its hands: time moves when told, every event is fed, what was done is kept. */
 function machine(held: Place = NOTHING, random = 0) {
@@ -54,11 +58,12 @@ function machine(held: Place = NOTHING, random = 0) {
     },
     opened: () => feed({ type: 'opened', link: link() }),
     hears: (message: Downstream | null) => feed({ type: 'message', link: link(), message }),
-    lost: (why: 'refused' | 'unreachable' | 'untrusted' | 'closed') => feed({ type: 'lost', link: link(), why }),
+    lost: (why: Loss, retryAfterMs?: number) =>
+      feed({ type: 'lost', link: link(), why, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) }),
     polled: (answer: PollAnswer) => feed({ type: 'polled', poll: poll(), answer }),
     feed,
     /** Connected and up to date at `place`. */
-    goLive(place: Place = { epoch: 'e', revision: 5 }) {
+    goLive(place: Place = at('e', 5)) {
       feed({ type: 'tick' })
       feed({ type: 'opened', link: link() })
       feed({ type: 'message', link: link(), message: { type: 'ruleset', ...place, flags: [], segments: [] } })
@@ -117,7 +122,7 @@ t.test('a first start connects at once, says hello and takes the ruleset', async
 })
 
 t.test('what came from the cache file is stale until the server confirms it', async t => {
-  const m = machine({ epoch: 'e', revision: 5 })
+  const m = machine(at('e', 5))
   t.equal(isStale(m.state), true)
   m.tick()
   t.same(m.opened(), ['hello e.5'])
@@ -128,26 +133,26 @@ t.test('what came from the cache file is stale until the server confirms it', as
 t.test('messages, on a link that holds e.5', async t => {
   const again = ['drop']
   const cases: readonly (readonly [string, Downstream | null, readonly string[], Place])[] = [
-    ['the next change', change(5, 6), ['apply 5-6', 'applied 6'], { epoch: 'e', revision: 6 }],
-    ['several changes at once', change(5, 9, 'e', 'changes'), ['apply 5-9', 'applied 9'], { epoch: 'e', revision: 9 }],
-    ['a repeated change', change(4, 5), [], { epoch: 'e', revision: 5 }],
-    ['an old change', change(1, 3), [], { epoch: 'e', revision: 5 }],
-    ['changes that start earlier and end later', change(3, 8, 'e', 'changes'), ['apply 3-8', 'applied 8'], { epoch: 'e', revision: 8 }],
-    ['a change after a gap', change(6, 7), again, { epoch: 'e', revision: 5 }],
-    ['a change of another epoch', change(5, 6, 'f'), again, { epoch: 'e', revision: 5 }],
-    ['a newer ruleset', ruleset('e', 9), ['replace e.9', 'applied 9'], { epoch: 'e', revision: 9 }],
-    ['the same ruleset', ruleset('e', 5), ['replace e.5', 'applied 5'], { epoch: 'e', revision: 5 }],
-    ['an older ruleset', ruleset('e', 4), [], { epoch: 'e', revision: 5 }],
-    ['an older ruleset that says so', ruleset('e', 4, true), ['replace e.4', 'applied 4'], { epoch: 'e', revision: 4 }],
-    ['a lower ruleset of a new epoch', ruleset('f', 2), ['replace f.2', 'applied 2'], { epoch: 'f', revision: 2 }],
-    ['a beat', { type: 'beat', epoch: 'e', revision: 5 }, [], { epoch: 'e', revision: 5 }],
-    ['a beat from behind', { type: 'beat', epoch: 'e', revision: 4 }, [], { epoch: 'e', revision: 5 }],
-    ['current', { type: 'current', epoch: 'e', revision: 5 }, ['applied 5'], { epoch: 'e', revision: 5 }],
-    ['current at another revision', { type: 'current', epoch: 'e', revision: 6 }, again, { epoch: 'e', revision: 5 }],
-    ['current in another epoch', { type: 'current', epoch: 'f', revision: 5 }, again, { epoch: 'e', revision: 5 }],
-    ['an unknown type', { type: 'unknown' }, [], { epoch: 'e', revision: 5 }],
-    ['nonsense', null, again, { epoch: 'e', revision: 5 }],
-    ['drain', { type: 'drain', afterMs: 500, spreadMs: 0 }, ['drop'], { epoch: 'e', revision: 5 }],
+    ['the next change', change(5, 6), ['apply 5-6', 'applied 6'], at('e', 6)],
+    ['several changes at once', change(5, 9, 'e', 'changes'), ['apply 5-9', 'applied 9'], at('e', 9)],
+    ['a repeated change', change(4, 5), [], at('e', 5)],
+    ['an old change', change(1, 3), [], at('e', 5)],
+    ['changes that start earlier and end later', change(3, 8, 'e', 'changes'), ['apply 3-8', 'applied 8'], at('e', 8)],
+    ['a change after a gap', change(6, 7), again, at('e', 5)],
+    ['a change of another epoch', change(5, 6, 'f'), again, at('e', 5)],
+    ['a newer ruleset', ruleset('e', 9), ['replace e.9', 'applied 9'], at('e', 9)],
+    ['the same ruleset', ruleset('e', 5), ['replace e.5', 'applied 5'], at('e', 5)],
+    ['an older ruleset', ruleset('e', 4), [], at('e', 5)],
+    ['an older ruleset that says so', ruleset('e', 4, true), ['replace e.4', 'applied 4'], at('e', 4)],
+    ['a lower ruleset of a new epoch', ruleset('f', 2), ['replace f.2', 'applied 2'], at('f', 2)],
+    ['a beat', { type: 'beat', epoch: 'e', revision: 5 }, [], at('e', 5)],
+    ['a beat from behind', { type: 'beat', epoch: 'e', revision: 4 }, [], at('e', 5)],
+    ['current', { type: 'current', epoch: 'e', revision: 5 }, ['applied 5'], at('e', 5)],
+    ['current at another revision', { type: 'current', epoch: 'e', revision: 6 }, again, at('e', 5)],
+    ['current in another epoch', { type: 'current', epoch: 'f', revision: 5 }, again, at('e', 5)],
+    ['an unknown type', { type: 'unknown' }, [], at('e', 5)],
+    ['nonsense', null, again, at('e', 5)],
+    ['drain', { type: 'drain', afterMs: 500, spreadMs: 0 }, ['drop'], at('e', 5)],
   ]
   for (const [name, message, actions, held] of cases) {
     const m = machine()
@@ -280,6 +285,9 @@ t.test('the waits start small again only after a healthy minute', async t => {
     m.opened()
     m.hears(ruleset('e', 5))
     m.pass(healthyMs)
+    m.hears({ type: 'beat', epoch: 'e', revision: 5 })
+    // What comes after the last word is not known to have been healthy: the machine may have slept.
+    m.pass(HEALTHY_MS)
     m.lost('closed')
     return m.wait()
   }
@@ -289,8 +297,8 @@ t.test('the waits start small again only after a healthy minute', async t => {
 
 t.test('a refused upgrade is followed by a poll, which tells why', async t => {
   for (const [answer, wait, pollPhase] of [
-    [{ kind: 'refused' }, SLOW_MS, 'off'],
-    [{ kind: 'untrusted' }, SLOW_MS, 'off'],
+    [{ kind: 'refused' }, SLOW_MAX_MS, 'off'],
+    [{ kind: 'untrusted' }, SLOW_MAX_MS, 'off'],
     [{ kind: 'failed', problem: '' }, 1_000, 'waiting'],
     [{ kind: 'unchanged' }, 1_000, 'waiting'],
     [whole('e', 3), 1_000, 'waiting'],
@@ -312,7 +320,7 @@ t.test('a refused key is tried again every few minutes, and forgotten when it is
   m.lost('refused')
   m.polled({ kind: 'refused' })
   for (let i = 0; i < 5; i++) {
-    t.equal(m.wait(), SLOW_MS * 0.75)
+    t.equal(m.wait(), (SLOW_MIN_MS + SLOW_MAX_MS) / 2)
     t.same(m.wake(), ['connect'])
     t.same(m.lost('refused'), ['poll .0'])
     m.polled({ kind: 'refused' })
@@ -321,6 +329,7 @@ t.test('a refused key is tried again every few minutes, and forgotten when it is
   m.opened()
   m.hears(ruleset('e', 1))
   m.pass(HEALTHY_MS)
+  m.hears({ type: 'beat', epoch: 'e', revision: 1 })
   m.lost('closed')
   t.equal(m.wait(), 750, 'ordinary waits again')
 })
@@ -338,14 +347,81 @@ t.test('a key that polling finds taken again shortens the long wait', async t =>
 })
 
 t.test('an untrusted certificate is tried again every few minutes and not polled', async t => {
-  const m = machine({ epoch: 'e', revision: 5 })
+  const m = machine(at('e', 5))
   m.tick()
   t.same(m.lost('untrusted'), [])
-  t.equal(m.wait(), SLOW_MS)
+  t.equal(m.wait(), SLOW_MAX_MS)
   t.equal(m.state.poll.phase, 'off')
   m.wake()
   m.lost('unreachable')
   t.ok(m.wait() <= RECONNECT_MAX_MS, 'a network error is no word about the certificate')
+})
+
+t.test('a server that is too busy is left alone for as long as it asks, and not polled at once', async t => {
+  for (const [random, retryAfterMs, wait] of [
+    [0, 5_000, 5_000],
+    [0.5, 5_000, 5_500],
+    [0.5, 100, 750],
+    [0, 1e12, DRAIN_MAX_MS],
+  ] as const) {
+    const m = machine(NOTHING, random)
+    m.tick()
+    t.same(m.lost('refused', retryAfterMs), [], 'no poll')
+    t.equal(m.wait(), wait)
+    t.equal(m.state.tried, true)
+  }
+  const long = machine()
+  for (let i = 0; i < 5; i++) {
+    while (long.state.stream.phase !== 'connecting') long.wake()
+    long.lost('refused', 2_000)
+  }
+  t.equal(long.wait(), 16_000, 'the ordinary wait, where that is longer')
+  t.equal(long.state.poll.phase, 'running', 'polling goes on beside it')
+})
+
+t.test('a busy server says nothing about the key: the ordinary waits again', async t => {
+  const m = machine()
+  m.tick()
+  m.lost('refused')
+  m.polled({ kind: 'refused' })
+  m.wake()
+  m.lost('refused', 3_000)
+  t.equal(m.wait(), 3_000)
+  t.same(m.wake(), ['connect', 'poll .0'], 'and what the key is worth is asked anew')
+})
+
+t.test('a poll that is told to come later does', async t => {
+  const m = machine(at('e', 5), 0.5)
+  m.tick()
+  m.pass(POLL_AFTER_MS)
+  m.tick()
+  m.polled({ kind: 'failed', problem: '', retryAfterMs: 60_000 })
+  t.same(m.state.poll, { phase: 'waiting', until: m.now + 60_500 })
+})
+
+t.test('another history of the same revision is noticed', async t => {
+  const live = (): ReturnType<typeof machine> => {
+    const m = machine(at('e', 5, 'x'))
+    m.tick()
+    t.same(m.opened(), ['hello e.5'])
+    return m
+  }
+  const m = live()
+  t.same(m.hears({ ...ruleset('e', 5, true), hash: 'y' } as Downstream), ['replace e.5', 'applied 5'])
+  t.same(m.state.held, at('e', 5, 'y'))
+  t.same(m.hears({ ...change(5, 6), hash: 'z' } as Downstream), ['apply 5-6', 'applied 6'])
+  t.same(m.state.held, at('e', 6, 'z'))
+  t.same(live().hears({ type: 'current', epoch: 'e', revision: 5, hash: 'y' }), ['drop'], 'current is not')
+  t.same(live().hears({ type: 'current', epoch: 'e', revision: 5, hash: 'x' }), ['applied 5'])
+  t.same(live().hears({ type: 'current', epoch: 'e', revision: 5 }), ['applied 5'], 'a server that does not say is believed')
+})
+
+t.test('what is held without a hash learns it from the server', async t => {
+  const m = machine(at('e', 5))
+  m.tick()
+  m.opened()
+  m.hears({ type: 'current', epoch: 'e', revision: 5, hash: 'x' })
+  t.same(m.state.held, at('e', 5, 'x'))
 })
 
 t.test('drain is no failure: it comes back when told, spread at random and bounded', async t => {
@@ -378,7 +454,7 @@ t.test('without a stream it polls after a few seconds, then regularly, and the s
   const running = m.state.poll
   t.same(m.opened(), ['stop-polling', 'hello e.5'])
   t.same(m.feed({ type: 'polled', poll: running.phase === 'running' ? running.poll : 0, answer: whole('e', 9) }), [], 'a late answer')
-  t.same(m.state.held, { epoch: 'e', revision: 5 })
+  t.same(m.state.held, at('e', 5))
   m.pass(1)
   m.hears({ type: 'current', epoch: 'e', revision: 5 })
   t.equal(m.state.poll.phase, 'off')
@@ -388,12 +464,18 @@ function since(epoch: string, from: number, revision: number): PollAnswer {
   return { kind: 'changes', delta: { epoch, from, revision, flags: [], segments: [], removedFlags: [], removedSegments: [] } }
 }
 
+function lost(epoch: string, revision: number): PollAnswer {
+  return { kind: 'whole', whole: { epoch, revision, flags: [], segments: [], reset: true } }
+}
+
 t.test('answers to a poll, holding e.5', async t => {
   for (const [name, answer, actions, stale] of [
     ['newer', whole('e', 6), ['replace e.6'], false],
     ['the same', whole('e', 5), [], false],
     ['older', whole('e', 4), [], true],
     ['another epoch', whole('f', 2), ['replace f.2'], false],
+    ['older, because what is held was lost', lost('e', 4), ['replace e.4'], false],
+    ['another history of the same', lost('e', 5), ['replace e.5'], false],
     ['what changed since', since('e', 5, 7), ['apply 5-7'], false],
     ['what changed since an earlier one', since('e', 3, 7), ['apply 3-7'], false],
     ['what changed since a later one', since('e', 6, 7), [], true],
@@ -402,7 +484,7 @@ t.test('answers to a poll, holding e.5', async t => {
     ['failed', { kind: 'failed', problem: '' }, [], true],
     ['refused', { kind: 'refused' }, [], true],
   ] as const) {
-    const m = machine({ epoch: 'e', revision: 5 })
+    const m = machine(at('e', 5))
     m.tick()
     m.pass(POLL_AFTER_MS)
     t.same(m.tick(), ['poll e.5'], name)

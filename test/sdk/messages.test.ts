@@ -5,11 +5,11 @@ import { isDelta, isWhole, parseMessage, readRuleset } from '../../sdk/messages.
 
 const delta = { epoch: 'e', from: 1, revision: 2, flags: [{ key: 'a', more: 1 }], segments: [], removedFlags: ['b'], removedSegments: [] }
 const messages: readonly Record<string, unknown>[] = [
-  { type: 'current', epoch: 'e', revision: 1 },
+  { type: 'current', epoch: 'e', revision: 1, hash: 'a1' },
   { type: 'beat', epoch: 'e', revision: 0 },
-  { type: 'changes', ...delta },
+  { type: 'changes', ...delta, hash: 'a1' },
   { type: 'change', ...delta, volatile: true },
-  { type: 'ruleset', epoch: 'e', revision: 1, flags: [], segments: [{ key: 's' }], reset: true },
+  { type: 'ruleset', epoch: 'e', revision: 1, hash: 'a1', flags: [], segments: [{ key: 's' }], reset: true },
   { type: 'drain', afterMs: 0, spreadMs: 1.5 },
 ]
 const values: readonly unknown[] = [

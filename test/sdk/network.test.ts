@@ -6,6 +6,8 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import { connect } from '../../sdk/index.ts'
+import { NOTHING } from '../../sdk/connection.ts'
+import { networkTransport } from '../../sdk/transport.ts'
 import type { Options, Sluice } from '../../sdk/types.ts'
 import { flag, KEY, startModel } from './server.ts'
 
@@ -145,6 +147,26 @@ t.test('where websockets are refused, polling keeps the values current', async t
   t.equal(client.status().stale, false)
   await server.until(() => server.telemetry.length > 0)
   t.match(server.telemetry[0], { type: 'counts' })
+})
+
+t.test('how long a busy server asks to be left alone is heard, of the stream and of a poll', async t => {
+  const server = await startModel(t)
+  server.refuse(503, 7)
+  const transport = networkTransport(server.url.replace('ws', 'http'), KEY)
+  t.teardown(() => transport.close())
+  const lost = (): Promise<unknown[]> =>
+    new Promise(resolve => {
+      transport.open({ opened: () => undefined, message: () => undefined, lost: (...why) => resolve(why) })
+    })
+  t.same(await lost(), ['refused', 7_000])
+  t.match(await transport.poll(NOTHING, new AbortController().signal), { kind: 'failed', retryAfterMs: 7_000 })
+  server.refuse(503)
+  t.same(await lost(), ['refused', 0])
+  server.refuse(null)
+  const opened = new Promise<void>(resolve => {
+    transport.open({ opened: resolve, message: () => undefined, lost: () => undefined })
+  })
+  await t.resolves(opened)
 })
 
 t.test('a refused key is told once, and ready ends', async t => {

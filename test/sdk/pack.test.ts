@@ -1,4 +1,7 @@
-/** The packed SDK, alone in an empty folder with its three dependencies: it connects, evaluates, and its types need nothing else. */
+/**
+ * The packed SDK, alone in an empty folder with its three dependencies: it connects, evaluates, and its types need nothing
+ * else. With OpenFeature and OpenTelemetry beside it, so do its provider and hook; without them they say what is missing.
+ */
 import { execFile } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -12,7 +15,12 @@ import { flag, KEY, startModel } from './server.ts'
 const run = promisify(execFile)
 const root = fileURLToPath(new URL('../../../', import.meta.url))
 const sdk = join(root, 'sdk')
-const manifest = JSON.parse(readFileSync(join(sdk, 'package.json'), 'utf8')) as { version: string; dependencies: Record<string, string> }
+const manifest = JSON.parse(readFileSync(join(sdk, 'package.json'), 'utf8')) as {
+  version: string
+  dependencies: Record<string, string>
+  peerDependencies: Record<string, string>
+  peerDependenciesMeta: Record<string, { optional: boolean }>
+}
 // tap loads itself into children through NODE_OPTIONS; npm's own variables would make it think it is inside another run.
 const env = {
   ...Object.fromEntries(Object.entries(process.env).filter(([name]) => name !== 'NODE_OPTIONS' && !name.startsWith('npm_'))),
@@ -41,6 +49,30 @@ flags.on('change', keys => keys.map(key => key.length))
 // @ts-expect-error a default has a type
 export const wrong: string = flags.value('new-ledger', context, false)
 `
+/** What `docs/openfeature.md` shows. */
+const OPENFEATURE_APPLICATION = `
+import { OpenFeature } from '@openfeature/server-sdk'
+import { SluiceProvider } from '@sluice/sdk/openfeature'
+import { openTelemetryHook } from '@sluice/sdk/opentelemetry'
+const events = []
+OpenFeature.addHooks(openTelemetryHook({ logger: { emit: event => events.push(event.attributes) } }))
+await OpenFeature.setProviderAndWait(new SluiceProvider({ url: process.argv[2], key: process.argv[3], readyTimeoutMs: 60_000 }))
+const value = await OpenFeature.getClient().getBooleanValue('new-ledger', false)
+await OpenFeature.close()
+process.stdout.write(JSON.stringify({ value, events }))
+`
+const OPENFEATURE_CONSUMER = `
+import { OpenFeature } from '@openfeature/server-sdk'
+import { connect } from '@sluice/sdk'
+import { SluiceProvider } from '@sluice/sdk/openfeature'
+import { openTelemetryHook } from '@sluice/sdk/opentelemetry'
+const options = { url: 'ws://localhost:7400', key: undefined }
+OpenFeature.setProvider(new SluiceProvider(options)).setProvider('shop', new SluiceProvider(connect(options)))
+OpenFeature.addHooks(openTelemetryHook(), openTelemetryHook({ contextId: true, setId: 'default/production' }))
+OpenFeature.getClient().addHooks(openTelemetryHook())
+// @ts-expect-error a provider needs something to connect with
+export const wrong = new SluiceProvider()
+`
 
 // Compilers and sockets on a busy machine.
 t.setTimeout(300_000)
@@ -48,6 +80,11 @@ t.setTimeout(300_000)
 t.test("the version that is told is the package's", async t => {
   t.equal(VERSION, manifest.version)
   t.same(Object.keys(manifest.dependencies).sort(), ['murmurhash', 're2js', 'undici'])
+  // Otherwise npm would install OpenFeature and OpenTelemetry into every application.
+  t.same(
+    Object.keys(manifest.peerDependencies).filter(name => manifest.peerDependenciesMeta[name]?.optional !== true),
+    [],
+  )
 })
 
 t.test('the tarball installs alone', async t => {
@@ -56,7 +93,6 @@ t.test('the tarball installs alone', async t => {
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
   writeFileSync(join(folder, 'package.json'), '{ "name": "shop", "private": true, "type": "module" }')
   writeFileSync(join(folder, 'app.js'), APPLICATION)
-  writeFileSync(join(folder, 'consumer.ts'), CONSUMER)
   await run('npm', ['pack', '--silent', '--pack-destination', folder], { cwd: sdk, env })
   const tarball = readdirSync(folder).find(name => name.endsWith('.tgz'))!
   const listed = (await run('tar', ['-tzf', tarball], { cwd: folder })).stdout.split('\n').filter(line => line !== '')
@@ -78,19 +114,25 @@ t.test('the tarball installs alone', async t => {
       'package.json',
       ...modulesOf('sdk'),
       ...modulesOf('sdk/evaluator'),
-      ...['connect', 'index', 'types'].map(name => `dist/sdk/${name}.d.ts`),
+      ...modulesOf('sdk/openfeature'),
+      ...['connect', 'index', 'types', 'openfeature/provider', 'openfeature/opentelemetry'].map(name => `dist/sdk/${name}.d.ts`),
       ...['limits', 'operator', 'protocol', 'reason'].map(name => `dist/schemas/${name}.js`),
     ].sort()
     t.same(files, expected)
-    const code = files.filter(name => name.endsWith('.js')).map(name => readFileSync(join(modules, '@sluice/sdk', name), 'utf8'))
-    const imported = new Set(
-      code.flatMap(text => [...text.matchAll(/^(?:import|export) [^'"]*?from ['"]([^.'"][^'"]*)['"]/gm)].map(match => match[1]!)),
-    )
+    const importedBy = (name: string): string[] =>
+      [...readFileSync(join(modules, '@sluice/sdk', name), 'utf8').matchAll(/^(?:import|export) [^'"]*?from ['"]([^.'"][^'"]*)['"]/gm)].map(
+        match => match[1]!,
+      )
     const known = Object.keys(manifest.dependencies)
-    t.same(
-      [...imported].filter(name => !name.startsWith('node:') && !known.includes(name)),
-      [],
-    )
+    const knownBeside = [...known, ...Object.keys(manifest.peerDependencies)]
+    for (const name of files.filter(name => name.endsWith('.js'))) {
+      const may = name.startsWith('dist/sdk/openfeature/') ? knownBeside : known
+      t.same(
+        importedBy(name).filter(from => !from.startsWith('node:') && !may.includes(from)),
+        [],
+        name,
+      )
+    }
   })
 
   await t.test('it connects to a server and evaluates', async t => {
@@ -103,19 +145,58 @@ t.test('the tarball installs alone', async t => {
     t.same(JSON.parse(stdout), { ready: { ok: true, stale: false, revision: 1 }, value: true, reason: 'FALLTHROUGH' })
   })
 
-  await t.test('its types need no other package', async t => {
+  /** What the compiler complains about. */
+  const compile = async (source: string, types: readonly string[]): Promise<string> => {
+    writeFileSync(join(folder, 'consumer.ts'), source)
     const options = {
       module: 'nodenext',
       target: 'es2023',
       strict: true,
       exactOptionalPropertyTypes: true,
       noEmit: true,
-      skipLibCheck: false,
-      types: [],
+      // Declarations of ours are checked alone; those of Node would take longer than everything else here.
+      skipLibCheck: types.length > 0,
+      types,
     }
     writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions: options, files: ['consumer.ts'] }))
     const compiler = join(root, 'node_modules/typescript/bin/tsc')
     const outcome = await run(process.execPath, [compiler, '-p', '.'], { cwd: folder, env }).catch((error: { stdout: string }) => error)
-    t.equal(outcome.stdout, '')
+    return outcome.stdout
+  }
+
+  await t.test('its types need no other package', async t => {
+    t.equal(await compile(CONSUMER, []), '')
+  })
+
+  await t.test('the provider and the hook say which package they miss', async t => {
+    for (const [entry, missing] of [
+      ['@sluice/sdk/openfeature', '@openfeature/server-sdk'],
+      ['@sluice/sdk/opentelemetry', '@opentelemetry/api'],
+    ] as const) {
+      writeFileSync(join(folder, 'missing.js'), `import '${entry}'`)
+      const failed = await run(process.execPath, ['--preserve-symlinks', 'missing.js'], { cwd: folder, env }).catch(
+        (error: { stderr: string }) => error,
+      )
+      t.match(failed.stderr, `Cannot find package '${missing}'`)
+    }
+  })
+
+  await t.test('with OpenFeature and OpenTelemetry beside it, the provider evaluates and the hook tells', async t => {
+    for (const name of ['@openfeature/core', '@openfeature/server-sdk', '@opentelemetry/api', '@types/node']) {
+      mkdirSync(join(modules, name, '..'), { recursive: true })
+      symlinkSync(join(root, 'node_modules', name), join(modules, name), 'dir')
+    }
+    t.equal(await compile(OPENFEATURE_CONSUMER, ['node']), '')
+    writeFileSync(join(folder, 'openfeature.js'), OPENFEATURE_APPLICATION)
+    const server = await startModel(t, [flag('new-ledger')])
+    const { stdout } = await run(process.execPath, ['--preserve-symlinks', 'openfeature.js', server.url, KEY], {
+      cwd: folder,
+      env,
+      timeout: 120_000,
+    })
+    t.match(JSON.parse(stdout), {
+      value: true,
+      events: [{ 'feature_flag.key': 'new-ledger', 'feature_flag.provider.name': 'Sluice', 'feature_flag.result.variant': 'on' }],
+    })
   })
 })

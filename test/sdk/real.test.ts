@@ -109,10 +109,15 @@ t.test('polling alone gives the same', async t => {
   const headers = { authorization: `Bearer ${server.serverKey}` }
   const whole = await fetch(`${server.url}/ruleset`, { headers })
   t.equal(whole.status, 200)
-  const { epoch, revision } = (await whole.json()) as { epoch: string; revision: number }
-  t.equal(whole.headers.get('etag'), `"${epoch}.${revision}"`)
-  const again = await fetch(`${server.url}/ruleset`, { headers: { ...headers, 'if-none-match': `"${epoch}.${revision}"` } })
-  t.equal(again.status, 304)
+  const { epoch, revision, hash } = (await whole.json()) as { epoch: string; revision: number; hash: string }
+  t.equal(whole.headers.get('etag'), `"${epoch}.${revision}.${hash}"`)
+  // The second is what an SDK sends that does not know hashes yet.
+  for (const held of [`"${epoch}.${revision}.${hash}"`, `"${epoch}.${revision}"`]) {
+    const again = await fetch(`${server.url}/ruleset`, { headers: { ...headers, 'if-none-match': held } })
+    t.equal(again.status, 304)
+  }
+  const other = await fetch(`${server.url}/ruleset`, { headers: { ...headers, 'if-none-match': `"${epoch}.${revision}.0123"` } })
+  t.equal(other.status, 200)
 })
 
 t.test('a revoked key ends the stream, and the values stay', async t => {

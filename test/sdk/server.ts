@@ -30,6 +30,7 @@ export async function startModel(t: Teardown, flags: readonly Flag[] = []) {
   let polls = 0
   let refusal: number | null = null
   let refusesUpgrades = false
+  let retryAfter: number | null = null
   let answers = true
   const history: { revision: number; flag: string }[] = []
 
@@ -54,7 +55,7 @@ export async function startModel(t: Teardown, flags: readonly Flag[] = []) {
 
   const http = createServer((request, response) => {
     const refused = refusal ?? (isKnown(request.headers.authorization) ? null : 401)
-    if (refused !== null) return void response.writeHead(refused).end('{}')
+    if (refused !== null) return void response.writeHead(refused, retryAfter === null ? {} : { 'retry-after': `${retryAfter}` }).end('{}')
     const { pathname, searchParams } = new URL(request.url ?? '/', 'http://localhost')
     if (pathname === '/ruleset') {
       polls++
@@ -77,7 +78,8 @@ export async function startModel(t: Teardown, flags: readonly Flag[] = []) {
   http.on('upgrade', (request, socket, head) => {
     socket.on('error', () => undefined)
     const refused = refusal ?? (refusesUpgrades ? 403 : isKnown(request.headers.authorization) ? null : 401)
-    if (refused !== null) return void socket.end(`HTTP/1.1 ${refused} No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`)
+    const later = retryAfter === null ? '' : `retry-after: ${retryAfter}\r\n`
+    if (refused !== null) return void socket.end(`HTTP/1.1 ${refused} No\r\n${later}content-length: 0\r\nconnection: close\r\n\r\n`)
     sockets.handleUpgrade(request, socket, head, websocket => {
       websocket.on('error', () => undefined)
       websocket.on('close', () => {
@@ -126,8 +128,11 @@ export async function startModel(t: Teardown, flags: readonly Flag[] = []) {
     get polls() {
       return polls
     },
-    /** Answer every request with this status; null for none. */
-    refuse: (status: number | null) => void (refusal = status),
+    /** Answer every request with this status, and say after how many seconds to come back; null for none. */
+    refuse(status: number | null, seconds: number | null = null) {
+      refusal = status
+      retryAfter = seconds
+    },
     refuseUpgrades: (isRefused: boolean) => void (refusesUpgrades = isRefused),
     /** Do not answer `hello`. */
     stayMute: () => void (answers = false),

@@ -34,6 +34,11 @@ t.test('metrics tell of every environment', async t => {
     /^sluice_evaluations_total\{project="default",environment="development"\} 0$/m,
     /^sluice_http_request_duration_seconds_count\{method="GET",route="\/healthz",status="2xx"\} 1$/m,
     /^sluice_stream_messages_sent_total 0$/m,
+    /^sluice_instances_current\{project="default",environment="development"\} 0$/m,
+    /^sluice_sockets_behind 0$/m,
+    /^sluice_unsent_bytes 0$/m,
+    /^sluice_event_loop_stalled_seconds_total [0-9.]+$/m,
+    /^nodejs_eventloop_lag_p99_seconds [0-9.]+$/m,
     /^process_cpu_seconds_total /m,
     /^sluice_info\{version="[0-9.]+"\} 1$/m,
   ]) {

@@ -14,7 +14,6 @@ import { type Clock, systemClock } from '../../../server/clock.ts'
 import { instanceRoutes } from '../../../server/instances/routes.ts'
 import { openLog } from '../../../server/log/log.ts'
 import { type ChangeLog, type Commit, logOf, type PlannedEdit, SERVER_LOG } from '../../../server/log/types.ts'
-import { openRulesets } from '../../../server/rulesets/prepared.ts'
 import type { Services } from '../../../server/services.ts'
 import { type HubHandle, openHub } from '../../../server/stream/hub.ts'
 import { streamRoutes } from '../../../server/stream/routes.ts'
@@ -88,7 +87,7 @@ export async function startBare(t: Test, options: BareOptions = {}): Promise<Bar
   })
   const usage = openUsage({ clock, log })
   const config = { handshakesPerSecond: options.handshakesPerSecond ?? 1_000, closeTimeoutMs: 10_000 }
-  const hub = openHub({ clock, logger, log, keys, usage, rulesets: openRulesets(log), config })
+  const hub = openHub({ clock, logger, log, keys, usage, config })
   const services = { clock, logger, log, keys, usage, hub, config } as unknown as Services
   app.decorateRequest('access', null)
   app.addHook('onRequest', async request => checkKey(request, keys))
@@ -175,6 +174,7 @@ export async function startBare(t: Test, options: BareOptions = {}): Promise<Bar
 export type Said = Downstream & {
   readonly revision: number
   readonly from?: number
+  readonly hash?: string
   readonly flags?: readonly Flag[]
   readonly removedFlags?: readonly string[]
 }
@@ -184,7 +184,7 @@ export interface Stream {
   /** The next message, in order. Those of type `beat` are left out unless asked for. */
   next(): Promise<Said>
   say(message: unknown): void
-  hello(revision?: number, epoch?: string, instance?: string): void
+  hello(revision?: number, epoch?: string, instance?: string, hash?: string): void
   readonly closed: Promise<{ code: number; reason: string }>
 }
 
@@ -225,7 +225,8 @@ export async function openStream(t: Test, server: BareServer, options: StreamOpt
       return first === undefined ? new Promise(resolve => waiting.push(resolve)) : Promise.resolve(first)
     },
     say,
-    hello: (revision = 0, epoch = '', instance = 'i1') => say({ type: 'hello', instance, service: 'shop', sdk: 'test/1', revision, epoch }),
+    hello: (revision = 0, epoch = '', instance = 'i1', hash = undefined) =>
+      say({ type: 'hello', instance, service: 'shop', sdk: 'test/1', revision, epoch, hash }),
     closed,
   }
 }

@@ -1,6 +1,9 @@
+import { cpSync } from 'node:fs'
 import t from 'tap'
 import { UPSTREAM_BYTES_MAX } from '../../../schemas/stream.ts'
+import { comeBack } from '../../../server/stream/drain.ts'
 import { RECENT_BYTES_MAX } from '../../../server/stream/recent.ts'
+import { BEHIND_BYTES } from '../../../server/stream/session.ts'
 import { manualClock } from '../../clock.ts'
 import { clientFrame, flag, LOG, messagesIn, openLine, openStream, type Said, startBare } from './bare.ts'
 
@@ -88,6 +91,38 @@ t.test('after a restart what was missed is read from the log, and a whole rulese
   const streams = await Promise.all(expected.map(() => openStream(t, server)))
   for (const [i, [revision]] of expected.entries()) streams[i]?.hello(revision, epoch, `i${i}`)
   for (const [i, [revision, message]] of expected.entries()) t.match(await streams[i]?.next(), message, `from ${revision}`)
+})
+
+t.test('a change that was lost, and whose number another has taken, is not taken for what the log has', async t => {
+  const data = t.testdir({ whole: {}, lost: {} })
+  const before = await startBare(t, { data: `${data}/whole` })
+  await before.write('a')
+  const { epoch } = before.log.state(LOG)
+  await before.stop()
+  // The disk as it was before the change that everyone was told of.
+  cpSync(`${data}/whole`, `${data}/lost`, { recursive: true })
+  const told = await startBare(t, { data: `${data}/whole` })
+  const listening = await openStream(t, told)
+  listening.hello(1, epoch)
+  await listening.next()
+  await told.write(flag('b', 10, 'lost'))
+  const { hash } = await listening.next()
+  await told.stop()
+
+  const server = await startBare(t, { data: `${data}/lost` })
+  t.equal(server.log.state(LOG).epoch, epoch)
+  await server.write(flag('c', 10, 'kept'))
+  const expected = { type: 'ruleset', revision: 2, reset: true, flags: [{ key: 'a' }, { key: 'c' }] }
+  const same = await openStream(t, server)
+  same.hello(2, epoch, 'same', hash)
+  t.match(await same.next(), expected, 'the same number')
+  await server.write(flag('d', 10, 'kept'))
+  const passed = await openStream(t, server)
+  passed.hello(2, epoch, 'passed', hash)
+  t.match(await passed.next(), { ...expected, revision: 3, flags: [{ key: 'a' }, { key: 'c' }, { key: 'd' }] }, 'a number that was passed')
+  const older = await openStream(t, server)
+  older.hello(3, epoch, 'older')
+  t.match(await older.next(), { type: 'current' }, 'an SDK that does not know hashes is taken at its word')
 })
 
 t.test('receipts say who has a revision, live', async t => {
@@ -308,6 +343,35 @@ t.test('a drain says when to come back, closes everything and lets nobody in', a
   await t.rejects(openStream(t, server), /503/)
 })
 
+t.test('a drain spreads a fleet over twice the time that letting it in takes', async t => {
+  const clock = manualClock()
+  const server = await startBare(t, { clock, handshakesPerSecond: 3 })
+  const streams = [await openStream(t, server), await openStream(t, server), await openStream(t, server)]
+  clock.advance(1_000)
+  streams.push(await openStream(t, server), await openStream(t, server), await openStream(t, server))
+  for (const [i, stream] of streams.entries()) {
+    stream.hello(0, '', `i${i}`)
+    await stream.next()
+  }
+  const drained = server.hub.drain()
+  for (const stream of streams) t.match(await stream.next(), { type: 'drain', afterMs: 1_000, spreadMs: 4_000 })
+  await drained
+  t.match(comeBack(10_000, 500), { spreadMs: 40_000 })
+  t.match(comeBack(50_000, 500), { spreadMs: 60_000 }, 'but nobody is kept away for minutes')
+})
+
+t.test('a drain does not wait for who does not answer', async t => {
+  const clock = manualClock()
+  const server = await startBare(t, { clock })
+  const line = await openLine(t, server)
+  line.write(clientFrame('{"type":"hello","instance":"i","service":"s","sdk":"x","revision":0,"epoch":""}'))
+  await until(() => server.hub.instances(LOG).length === 1)
+  const drained = server.hub.drain()
+  clock.advance(2_000)
+  await drained
+  await until(() => server.hub.statistics().sockets === 0)
+})
+
 t.test('closing the server drains it', async t => {
   const server = await startBare(t)
   const stream = await openStream(t, server)
@@ -383,31 +447,49 @@ t.test('who does not read is brought up to date with one message when it reads a
   )
 })
 
-t.test('who never reads is closed, and nobody else notices', async t => {
+t.test('who never reads is closed within ten seconds, and nobody else notices', async t => {
+  const SLOW = 10
   const clock = manualClock()
   const server = await startBare(t, { clock })
   const { epoch } = server.log.state(LOG)
   const healthy = await openStream(t, server)
   healthy.hello(0, epoch, 'healthy')
   await healthy.next()
-  const line = await openLine(t, server)
-  line.write(clientFrame(`{"type":"hello","instance":"slow","service":"s","sdk":"x","revision":0,"epoch":"${epoch}"}`))
-  await until(() => server.hub.instances(LOG).length === 2)
-  for (let isBehind = false; !isBehind;) {
-    const before = server.hub.statistics().messagesSent
-    await server.write(flag('f', 400_000, String(before)))
-    await healthy.next()
-    isBehind = server.hub.statistics().messagesSent - before === 1
+  const lines = await Promise.all(Array.from({ length: SLOW }, () => openLine(t, server)))
+  for (const [i, line] of lines.entries())
+    line.write(clientFrame(`{"type":"hello","instance":"slow-${i}","service":"","sdk":"x","revision":0,"epoch":"${epoch}"}`))
+  await until(() => server.hub.instances(LOG).length === SLOW + 1)
+
+  const bytes = 140_000
+  let revision = 0
+  // The system takes some megabytes for each; behind they are when it takes no more.
+  while (server.hub.statistics().behind < SLOW) {
+    revision = (await server.write(flag('f', bytes, String(revision)))).revision
+    t.equal((await healthy.next()).revision, revision, 'the others get every change')
   }
-  clock.advance(25_000)
-  t.equal(server.hub.statistics().slowClosed, 1)
+  t.ok(server.hub.statistics().unsentBytes <= SLOW * (BEHIND_BYTES + 2 * bytes), 'what waits for them is bounded')
+  clock.advance(10_000)
+  t.match(server.hub.statistics(), { slowClosed: SLOW, behind: 0 })
   t.same(
     server.hub.instances(LOG).map(instance => instance.id),
     ['healthy'],
   )
   await server.write('after')
   t.match(await healthy.next(), { type: 'change', flags: [{ key: 'after' }] })
-  line.destroy()
+  // A close frame with the code 1013 follows all that waited.
+  const close = Buffer.from([0x03, 0xf5])
+  const told = lines.map(line => {
+    let end = Buffer.alloc(0)
+    const found = new Promise<void>(resolve =>
+      line.on('data', chunk => {
+        end = Buffer.concat([end, chunk]).subarray(-80)
+        if (end.includes(close)) resolve()
+      }),
+    )
+    line.resume()
+    return found
+  })
+  await Promise.all(told)
 })
 
 t.test('/ruleset is the whole state, and costs nothing while it has not changed', async t => {
@@ -417,17 +499,18 @@ t.test('/ruleset is the whole state, and costs nothing while it has not changed'
     server.app.inject({ url: '/ruleset', headers: { authorization: `Bearer ${server.token}`, ...headers } })
   const first = await asked()
   const { epoch } = server.log.state(LOG)
-  const etag = `"${epoch}.1"`
+  const hash = server.log.state(LOG).hash?.slice(0, 16)
+  const etag = `"${epoch}.1.${hash}"`
   t.equal(first.headers.etag, etag)
   t.match(first.headers['content-type'], 'application/json')
-  t.strictSame(first.json(), { epoch, revision: 1, flags: [{ ...flag('a'), name: '0' }], segments: [] })
+  t.strictSame(first.json(), { epoch, revision: 1, hash, flags: [{ ...flag('a'), name: '0' }], segments: [] })
   for (const held of [etag, `W/${etag}`, `"other", ${etag}`, '*']) {
     const again = await asked({ 'if-none-match': held })
     t.match([again.statusCode, again.body, again.headers.etag], [304, '', etag], held)
   }
   await server.write('b')
   const changed = await asked({ 'if-none-match': etag })
-  t.match([changed.statusCode, changed.headers.etag], [200, `"${epoch}.2"`])
+  t.match([changed.statusCode, changed.headers.etag], [200, `"${epoch}.2.${server.log.state(LOG).hash?.slice(0, 16)}"`])
 
   const since = async (query: string) =>
     (await server.app.inject({ url: `/ruleset?${query}`, headers: { authorization: `Bearer ${server.token}` } })).json<object>()
@@ -436,8 +519,15 @@ t.test('/ruleset is the whole state, and costs nothing while it has not changed'
     { type: 'changes', epoch, from: 1, revision: 2, flags: [{ key: 'b' }] },
     'what was missed',
   )
-  for (const query of [`epoch=${epoch}&revision=2`, `epoch=${epoch}&revision=9`, 'epoch=other&revision=1']) {
-    t.match(await since(query), { type: undefined, revision: 2, flags: [{ key: 'a' }, { key: 'b' }] }, `${query}: everything`)
+  t.match(await since(`epoch=${epoch}&revision=1&hash=${hash}`), { type: 'changes', from: 1, revision: 2 })
+  for (const [query, reset] of [
+    [`epoch=${epoch}&revision=2`, undefined],
+    [`epoch=${epoch}&revision=9`, true],
+    [`epoch=${epoch}&revision=1&hash=other`, true],
+    [`epoch=${epoch}&revision=2&hash=other`, true],
+    ['epoch=other&revision=1&hash=other', undefined],
+  ] as const) {
+    t.match(await since(query), { type: undefined, reset, revision: 2, flags: [{ key: 'a' }, { key: 'b' }] }, `${query}: everything`)
   }
 
   t.equal((await server.app.inject({ url: '/ruleset' })).statusCode, 401)

@@ -14,24 +14,35 @@ import {
   SILENT_MS,
   step,
 } from '../../../server/stream/session.ts'
+import type { Recent } from '../../../server/stream/recent.ts'
 import { parseUpstream } from '../../../server/stream/upstream.ts'
 import { runs } from '../../runs.ts'
 
-const readings = (changed: Partial<Readings> = {}): Readings => ({
-  now: 0,
-  buffered: 0,
-  epoch: 'e1',
-  revision: 10,
-  floor: 5,
-  isFilled: true,
-  ...changed,
-})
-const hello = (revision: number, epoch = 'e1'): Extract<SessionEvent, { kind: 'hello' }> => {
-  const said: Hello = { type: 'hello', instance: 'i1', service: 'shop', sdk: 'test/1', revision, epoch }
+/** A log whose entry at each revision has the hash `h<revision>`. */
+const readings = ({ now = 0, buffered = 0, ...changed }: Partial<Omit<Readings, 'recent'> & Recent> = {}): Readings => {
+  const { epoch = 'e1', revision = 10, floor = 5, isFilled = true } = changed
+  const kept = Array.from({ length: revision - floor }, (_, i) => {
+    const from = floor + i
+    return { step: { from, fromHash: `h${from}`, revision: from + 1, hash: `h${from + 1}`, touched: [] }, bytes: 10 }
+  })
+  return { now, buffered, recent: { epoch, revision, hash: `h${revision}`, floor, isFilled, kept, bytes: 10 * kept.length } }
+}
+const hello = (revision: number, epoch = 'e1', hash?: string): Extract<SessionEvent, { kind: 'hello' }> => {
+  const said: Hello = {
+    type: 'hello',
+    instance: 'i1',
+    service: 'shop',
+    sdk: 'test/1',
+    revision,
+    epoch,
+    ...(hash === undefined ? {} : { hash }),
+  }
   return { kind: 'hello', hello: said }
 }
-const published = (revision: number, epoch = 'e1'): SessionEvent => ({ kind: 'published', epoch, from: revision - 1, revision })
-const kinds = (session: Session, event: SessionEvent, changed: Partial<Readings> = {}): string =>
+const published = (revision: number, epoch = 'e1'): SessionEvent => {
+  return { kind: 'published', epoch, from: revision - 1, revision, hash: `h${revision}` }
+}
+const kinds = (session: Session, event: SessionEvent, changed: Parameters<typeof readings>[0] = {}): string =>
   step(session, event, readings(changed))
     .map(action => {
       if (action.kind === 'sendChanges') return `changes from ${action.from}`
@@ -49,7 +60,7 @@ const live = (revision = 10): Session => {
 }
 
 t.test('a hello is answered with the least that brings the SDK up to date', async t => {
-  const cases: [name: string, hello: SessionEvent, log: Partial<Readings>, expected: string][] = [
+  const cases: [name: string, hello: SessionEvent, log: Parameters<typeof readings>[0], expected: string][] = [
     ['it has what the log has', hello(10), {}, 'join 10, sendCurrent'],
     ['both are empty', hello(0), { revision: 0, floor: 0 }, 'join 0, sendCurrent'],
     ['it missed a few', hello(8), {}, 'join 8, changes from 8'],
@@ -60,6 +71,12 @@ t.test('a hello is answered with the least that brings the SDK up to date', asyn
     ['it holds another life of the log', hello(10, 'e0'), {}, 'join 0, confirm 0, ruleset'],
     ['it holds a later revision of another life', hello(99, 'e0'), {}, 'join 0, confirm 0, ruleset'],
     ['it holds what the log has lost', hello(12), {}, 'join 0, confirm 0, reset ruleset'],
+    ['it holds this history', hello(10, 'e1', 'h10'), {}, 'join 10, sendCurrent'],
+    ['it missed a few of this history', hello(8, 'e1', 'h8'), {}, 'join 8, changes from 8'],
+    ['it holds a lost change whose number another has', hello(10, 'e1', 'x'), {}, 'join 0, confirm 0, reset ruleset'],
+    ['it holds a lost change, and others came after its number', hello(8, 'e1', 'x'), {}, 'join 0, confirm 0, reset ruleset'],
+    ['it holds a lost change from before the history', hello(4, 'e1', 'x'), {}, 'join 0, ruleset'],
+    ['it holds a lost change, and the storage was not asked yet', hello(4, 'e1', 'x'), { isFilled: false }, 'join 0, fill'],
   ]
   for (const [name, event, log, expected] of cases) t.equal(kinds(openSession(0, 0), event, log), expected, name)
 })
@@ -70,6 +87,9 @@ t.test('older changes from the storage are waited for', async t => {
   t.equal(kinds(session, published(11), { revision: 11, isFilled: false }), '', 'changes in the meantime are part of the answer')
   t.equal(kinds(session, { kind: 'filled' }, { revision: 11, floor: 0 }), 'changes from 2')
   t.equal(kinds(session, published(12), { revision: 12, floor: 0 }), 'sendChange')
+  const lost = openSession(0, 0)
+  t.equal(kinds(lost, hello(2, 'e1', 'x'), { isFilled: false }), 'join 0, fill')
+  t.equal(kinds(lost, { kind: 'filled' }, { floor: 0 }), 'confirm 0, reset ruleset', 'only now it is known that it was lost')
 })
 
 t.test('when the storage has them no more, or cannot be read, the ruleset comes', async t => {

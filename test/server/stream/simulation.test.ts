@@ -67,14 +67,13 @@ class World {
 
   constructor(seed: number) {
     this.random = randomFrom(seed)
-    this.recent = emptyRecent(this.epoch, 0)
+    this.recent = emptyRecent(this.epoch, 0, '')
     this.clients.forEach((_, i) => this.connect(i))
   }
 
   readings(i: number): Readings {
-    const { epoch, revision, floor, isFilled } = this.recent
     const buffered = this.links[i]?.down.reduce((sum, { bytes }) => sum + bytes, 0) ?? 0
-    return { now: this.now, buffered, epoch, revision, floor, isFilled }
+    return { now: this.now, buffered, recent: this.recent }
   }
 
   connect(i: number): void {
@@ -137,7 +136,7 @@ class World {
     const after = isRemoval ? null : ({ key, version: revision } as unknown as Flag)
     if (after === null) this.documents.delete(key)
     else this.documents.set(key, after)
-    const change = { revision, edits: [{ type: 'flag', key, before: null, after }] } as unknown as Change
+    const change = { revision, hash: '', previousHash: '', edits: [{ type: 'flag', key, before: null, after }] } as unknown as Change
     this.changes.push(change)
     const entry: Step = stepOf(change)
     append(this.recent, this.epoch, entry, 100)
@@ -147,7 +146,7 @@ class World {
       this.recent.floor = oldest?.step.revision ?? this.recent.floor
     }
     const text = changeMessage(this.epoch, entry, false)
-    for (let i = 0; i < CLIENTS; i++) this.tell(i, { kind: 'published', epoch: this.epoch, from: entry.from, revision }, text)
+    for (let i = 0; i < CLIENTS; i++) this.tell(i, { kind: 'published', epoch: this.epoch, from: entry.from, revision, hash: '' }, text)
   }
 
   deliver(i: number): void {
@@ -178,7 +177,7 @@ class World {
       }
     }
     if (isRestored) this.epoch = `${this.epoch}+`
-    this.recent = emptyRecent(this.epoch, this.changes.length)
+    this.recent = emptyRecent(this.epoch, this.changes.length, '')
     this.fills = []
     this.clients.forEach((_, i) => this.connect(i))
     // A lost change whose number is taken by another before the SDK is back cannot be told apart by number; the log

@@ -61,7 +61,7 @@ function run(seed: number): Outcome {
   let isUp = true
   let changes: Change[] = []
   let documents = new Map<string, number>()
-  let recent: Recent = emptyRecent(epoch, 0)
+  let recent: Recent = emptyRecent(epoch, 0, '')
   const wires = new Map<string, Wire>()
 
   const flags = (): Flag[] => [...documents].map(([key, version]) => ({ key, version }) as unknown as Flag)
@@ -70,13 +70,16 @@ function run(seed: number): Outcome {
   function tell(name: string, event: SessionEvent, change: string | null = null): void {
     const wire = wires.get(name)
     if (wire === undefined) return
-    const { revision, floor, isFilled } = recent
-    const actions = step(wire.session, event, { now, buffered: wire.buffered, epoch: recent.epoch, revision, floor, isFilled })
+    const actions = step(wire.session, event, {
+      now,
+      buffered: wire.buffered,
+      recent,
+    })
     for (const action of actions) {
       counted[action.kind] = (counted[action.kind] ?? 0) + 1
       if (action.kind === 'sendChange' && change !== null) send(name, wire, change)
       if (action.kind === 'sendBeat') send(name, wire, beatMessage(recent.epoch, recent.revision))
-      if (action.kind === 'sendCurrent') send(name, wire, currentMessage(recent.epoch, recent.revision))
+      if (action.kind === 'sendCurrent') send(name, wire, currentMessage(recent.epoch, recent.revision, ''))
       if (action.kind === 'sendChanges') send(name, wire, changesMessage(recent.epoch, stepsFrom(recent, action.from)))
       if (action.kind === 'sendRuleset') send(name, wire, rulesetOpening(action.isReset) + JSON.stringify(whole()).slice(1))
       if (action.kind === 'ping') later(50 + Math.max(0, wire.stalledUntil - now), () => tell(name, { kind: 'heard' }))
@@ -126,13 +129,15 @@ function run(seed: number): Outcome {
     else documents.set(key, after)
     const change = {
       revision,
+      hash: '',
+      previousHash: '',
       edits: [{ type: 'flag', key, before: null, after: after === null ? null : { key, version: after } }],
     } as unknown as Change
     changes.push(change)
     const entry = stepOf(change)
     append(recent, epoch, entry, 100)
     const text = changeMessage(epoch, entry, false)
-    for (const name of [...wires.keys()]) tell(name, { kind: 'published', epoch, from: entry.from, revision }, text)
+    for (const name of [...wires.keys()]) tell(name, { kind: 'published', epoch, from: entry.from, revision, hash: '' }, text)
   }
 
   function restart(isRestored: boolean): void {
@@ -151,7 +156,7 @@ function run(seed: number): Outcome {
         }
         epoch = `e${Number(epoch.slice(1)) + 1}`
       }
-      recent = emptyRecent(epoch, changes.length)
+      recent = emptyRecent(epoch, changes.length, '')
       isUp = true
     })
   }
