@@ -14,7 +14,12 @@ export const VALUES_MAX = 1_000
 
 /** @returns the context itself when it holds no date; what is copied is only the way to one */
 export function contextOf(context: EvaluationContext): Context {
-  return withoutDates(context, 1, { left: VALUES_MAX }) as Context
+  try {
+    return withoutDates(context, 1, { left: VALUES_MAX }) as Context
+  } catch {
+    // A getter that throws, in an object of the application's: to the evaluator that is a missing attribute.
+    return context as Context
+  }
 }
 
 function withoutDates(value: object, depth: number, budget: { left: number }): object {

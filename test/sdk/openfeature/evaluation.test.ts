@@ -10,7 +10,6 @@ import {
   type EvaluationContext,
   type EvaluationDetails,
   type FlagValue,
-  type JsonValue,
   OpenFeature,
 } from '@openfeature/server-sdk'
 import t from 'tap'
