@@ -321,6 +321,8 @@ class Client implements Sluice {
   #connect(id: number): void {
     if (this.#transport === null) return
     const mine = (event: Event): void => {
+      // What has been read so far belongs to this event: only what comes after it is a new sign of life.
+      if (this.#link?.id === id) this.#link.bytesRead = this.#link.link.bytesRead()
       if (event.type === 'lost' && this.#link?.id === id) this.#link = null
       this.#handle(event)
     }

@@ -6,6 +6,8 @@ export interface ManualClock extends Clock {
   advance(ms: number): void
   /** The wall clock jumps (a correction, a wrong battery); durations and timers do not notice. */
   jump(ms: number): void
+  /** The machine sleeps for `ms`: time goes on, and timers that fell due run when it is over, all of them late. */
+  sleep(ms: number): void
   /** How many timers are waiting. */
   readonly waiting: number
 }
@@ -41,6 +43,10 @@ export function manualClock(startMs: number = Date.parse('2026-11-21T03:00:00.00
     },
     jump(ms) {
       offset += ms
+    },
+    sleep(ms) {
+      elapsed += ms
+      this.advance(0)
     },
     get waiting() {
       return timers.size

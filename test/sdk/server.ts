@@ -30,6 +30,7 @@ export async function startModel(t: Teardown, flags: readonly Flag[] = []) {
   let polls = 0
   let refusal: number | null = null
   let refusesUpgrades = false
+  let page: string | null = null
   let retryAfter: number | null = null
   let answers = true
   const history: { revision: number; flag: string }[] = []
@@ -54,6 +55,7 @@ export async function startModel(t: Teardown, flags: readonly Flag[] = []) {
   const knows = (held: URLSearchParams): boolean => held.get('epoch') === epoch && Number(held.get('revision')) < revision
 
   const http = createServer((request, response) => {
+    if (page !== null) return void response.writeHead(200, { 'content-type': 'text/html' }).end(page)
     const refused = refusal ?? (isKnown(request.headers.authorization) ? null : 401)
     if (refused !== null) return void response.writeHead(refused, retryAfter === null ? {} : { 'retry-after': `${retryAfter}` }).end('{}')
     const { pathname, searchParams } = new URL(request.url ?? '/', 'http://localhost')
@@ -77,6 +79,7 @@ export async function startModel(t: Teardown, flags: readonly Flag[] = []) {
   const sockets = new WebSocketServer({ noServer: true, handleProtocols: () => PROTOCOL })
   http.on('upgrade', (request, socket, head) => {
     socket.on('error', () => undefined)
+    if (page !== null) return void socket.end(`HTTP/1.1 200 OK\r\ncontent-length: ${page.length}\r\nconnection: close\r\n\r\n${page}`)
     const refused = refusal ?? (refusesUpgrades ? 403 : isKnown(request.headers.authorization) ? null : 401)
     const later = retryAfter === null ? '' : `retry-after: ${retryAfter}\r\n`
     if (refused !== null) return void socket.end(`HTTP/1.1 ${refused} No\r\n${later}content-length: 0\r\nconnection: close\r\n\r\n`)
@@ -133,6 +136,8 @@ export async function startModel(t: Teardown, flags: readonly Flag[] = []) {
       refusal = status
       retryAfter = seconds
     },
+    /** Answer everything with this page; null for none. */
+    portal: (text: string | null) => void (page = text),
     refuseUpgrades: (isRefused: boolean) => void (refusesUpgrades = isRefused),
     /** Do not answer `hello`. */
     stayMute: () => void (answers = false),

@@ -51,8 +51,8 @@ export function openTimelapse(t: Teardown, url: string, options: Partial<Options
             answered()
             heard()
           },
-          lost: why => {
-            events.lost(why)
+          lost: (...why) => {
+            events.lost(...why)
             answered()
             heard()
           },
@@ -93,6 +93,14 @@ export function openTimelapse(t: Teardown, url: string, options: Partial<Options
       check()
     })
 
+  /** Time passes, a step at a time, and whatever is asked of the network is answered before it goes on. */
+  async function pass(ms: number, stepMs = 1_000): Promise<void> {
+    for (let left = ms; left > 0; left -= stepMs) {
+      clock.advance(Math.min(stepMs, left))
+      if (unanswered > 0) await until(() => unanswered === 0)
+    }
+  }
+
   return {
     client,
     clock,
@@ -104,12 +112,10 @@ export function openTimelapse(t: Teardown, url: string, options: Partial<Options
     },
     /** Resolves when the condition holds; it is looked at whenever something arrives. */
     until,
-    /** Time passes, by a second at a time, and whatever is asked of the network is answered before it goes on. */
-    async pass(ms: number): Promise<void> {
-      for (let left = ms; left > 0; left -= 1_000) {
-        clock.advance(Math.min(1_000, left))
-        await until(() => unanswered === 0)
-      }
+    pass,
+    /** Time passes until the condition holds, or for so long. */
+    async passUntil(condition: () => boolean, mostMs: number): Promise<void> {
+      for (let left = mostMs; left > 0 && !condition(); left -= 1_000) await pass(1_000)
     },
   }
 }
