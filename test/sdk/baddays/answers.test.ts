@@ -112,7 +112,7 @@ t.test('every status and every way to break off an answer is tried again, for an
       else if (nth % 3 === 0) socket.destroy()
       else socket.end(frame('', { opcode: 8 }))
     },
-    answer: (socket, _head, nth) => socket.end(isOver ? answer(200, ruleset([flag('a')])) : all[nth % all.length]),
+    answer: (socket, _head, nth) => socket.end(isOver ? answer(200, ruleset([flag('a')])) : (all[nth % all.length] ?? '')),
   })
   const { client, pass, passUntil, attempts } = openTimelapse(t, server.url, { pollIntervalMs: 30_000 })
   await pass(HOUR_MS)
