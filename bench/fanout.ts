@@ -30,6 +30,7 @@ import { readConfig } from '../server/config.ts'
 import type { ChangeLog, Published } from '../server/log/types.ts'
 import type { Usage } from '../server/services.ts'
 import { textFrame } from '../server/stream/frame.ts'
+import { prepare } from '../sdk/evaluator/prepare.ts'
 import { openHub } from '../server/stream/hub.ts'
 
 const ADMIN_KEY = 'admin-key-of-the-benchmark'
@@ -251,6 +252,7 @@ async function hubWith(sockets: number): Promise<{ publish(text: string): void; 
     } as unknown as ChangeLog,
     keys: { authenticate: () => access, onRevoked: () => () => undefined },
     usage: { add: () => undefined } as unknown as Usage,
+    rulesets: { current: () => prepare({ flags: [], segments: [] }, 0) },
     config: { handshakesPerSecond: 100_000, closeTimeoutMs: 1_000 },
   })
   hub.attach(app)

@@ -9,6 +9,16 @@ export const COUNTS_MAX = 1_000
 export const UNKNOWN_OPERATORS_MAX = 100
 /** Most tracked events in one `counts` message. */
 export const TRACKED_MAX = 100
+/** The stream for client keys, as browsers have them: evaluations of one context, never rules. */
+export const CLIENT_PATH = '/stream/client'
+export const CLIENT_PROTOCOL = 'sluice.client.v1'
+/**
+ * A browser can set no header on a websocket, and a key in a URL ends in logs: so the key is a second subprotocol that is
+ * offered, this and the key behind it. The server never selects it.
+ */
+export const CLIENT_KEY_PREFIX = 'key.'
+/** Largest message the server accepts from a client, in bytes: it keeps the context for as long as the socket is open. */
+export const CLIENT_UPSTREAM_BYTES_MAX = 16 * 1024
 /** How often the server says which revision it has. */
 export const BEAT_INTERVAL_MS = 5_000
 /** An SDK that has heard nothing for so long takes the link for dead. */

@@ -5,6 +5,7 @@
  */
 import { z } from 'zod'
 import { changeSchema } from './change.ts'
+import { clientDownstreamSchema, clientUpstreamSchema } from './clientstream.ts'
 import { clauseSchema } from './clause.ts'
 import { contextSchema } from './context.ts'
 import { flagDefinitionPatchSchema, flagInputSchema, flagPatchSchema, flagSchema, rolloutSchema } from './flag.ts'
@@ -20,6 +21,8 @@ import { rateValueSchema, stageSchema, valveValueSchema } from './values.ts'
 export const PUBLISHED = {
   Change: changeSchema,
   Clause: clauseSchema,
+  ClientDownstream: clientDownstreamSchema,
+  ClientUpstream: clientUpstreamSchema,
   Context: contextSchema,
   Downstream: downstreamSchema,
   Environment: environmentSchema,

@@ -88,7 +88,7 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
   const keys = openKeyRing({ log, clock, logger, config, project: FIRST_PROJECT, environment: FIRST_ENVIRONMENT })
   const usage = openUsage({ clock, log })
   // Told of a change before the evaluator's own view of it is prepared: SDKs wait for it, this server only when it is asked.
-  const hub = openHub({ clock, logger, log, keys, usage, config })
+  const hub = openHub({ clock, logger, log, keys, usage, rulesets: { current: name => rulesets.current(name) }, config })
   const rulesets = openRulesets(log)
   const expiry = startExpiry({ log, clock, logger })
   const services: Services = { config, clock, logger, log, rulesets, keys, hub, usage }

@@ -73,6 +73,7 @@ function addGauges(registry: Registry, { services, hub }: MetricSources): void {
   perEnvironment('sluice_flags', 'Flags of the environment.', log => services.log.state(log).documents.flag.size)
   perEnvironment('sluice_kills_standing', 'Kills that stand.', log => killsOf(services, log))
   single('sluice_sockets', 'Open websockets.', () => hub.statistics().sockets)
+  single('sluice_client_sockets', 'Those of client keys among them.', () => hub.statistics().clientSockets)
   single('sluice_sockets_behind', 'Open websockets that do not take what they are sent.', () => hub.statistics().behind)
   single('sluice_unsent_bytes', 'Bytes that wait for a websocket to take them.', () => hub.statistics().unsentBytes)
   single('sluice_storage_healthy', 'Whether the last write could be stored.', () => (services.log.status().healthy ? 1 : 0))
@@ -95,7 +96,14 @@ function counters({ services, hub, usage, stalls }: MetricSources): string {
       values.push(`sluice_tracked_value{${labels},event=${quoted(event)}} ${value}`)
     }
   }
-  const { sockets: _sockets, instances: _instances, behind: _behind, unsentBytes: _unsentBytes, ...totals } = hub.statistics()
+  const {
+    sockets: _sockets,
+    clientSockets: _clients,
+    instances: _instances,
+    behind: _behind,
+    unsentBytes: _unsentBytes,
+    ...totals
+  } = hub.statistics()
   return [
     counter('sluice_evaluations_total', 'Evaluations, as SDKs report them and as OFREP adds them.', evaluations),
     counter('sluice_evaluations_dropped_total', 'Evaluations and tracked events that were only counted.', dropped),

@@ -37,7 +37,7 @@ export const FAILURE_STATUS: Readonly<Record<FailureCode, number>> = {
  */
 export function answerOf(key: string, evaluation: Evaluation, flag: Flag, revision: number, showRules: boolean): Success | Failure {
   if (evaluation.reason === 'ERROR' || evaluation.variation === null || evaluation.value === undefined)
-    return failureOf(key, evaluation, revision)
+    return failureOf(key, evaluation, revision, showRules)
   return {
     key,
     value: evaluation.value,
@@ -77,8 +77,10 @@ export function notFound(key: string): Failure {
   }
 }
 
-function failureOf(key: string, evaluation: Evaluation, revision: number): Failure {
+function failureOf(key: string, evaluation: Evaluation, revision: number, showRules: boolean): Failure {
   const errorCode = evaluation.error === 'MALFORMED_FLAG' ? 'PARSE_ERROR' : 'GENERAL'
-  const errorDetails = evaluation.message ?? `Flag "${key}" cannot be evaluated: ${evaluation.error ?? evaluation.reason}.`
+  const bare = `Flag "${key}" cannot be evaluated: ${evaluation.error ?? evaluation.reason}.`
+  // What exactly is wrong names what stands in the flag, and the other flags of a cycle.
+  const errorDetails = (showRules ? evaluation.message : undefined) ?? bare
   return { key, errorCode, errorDetails, metadata: openFeatureMetadata(evaluation, null, revision, false) }
 }

@@ -112,7 +112,7 @@ function bulk(services: Services, request: FastifyRequest, reply: FastifyReply):
     services.usage.one(caller.log, key, evaluation.variation, evaluation.unbucketed === true)
     flags.push(answerOf(key, evaluation, flag, prepared.revision, caller.showsRules))
   }
-  return reply.send({ flags, metadata: { revision: prepared.revision } })
+  return reply.send({ flags, metadata: { revision: prepared.revision, epoch: state.epoch } })
 }
 
 interface Caller {

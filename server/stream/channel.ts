@@ -13,7 +13,10 @@ const CATCH_UPS_KEPT = 50
 
 export interface Channel<Peer> {
   readonly log: string
+  /** SDKs. */
   readonly peers: Set<Peer>
+  /** Clients, which share less: each is sent what its own context gets. */
+  readonly clients: Set<Peer>
   readonly recent: Recent
   isFilling: boolean
   /** Valid for the revision at hand. */
@@ -33,6 +36,7 @@ export function openChannel<Peer>(log: Pick<ChangeLog, 'state'>, name: string): 
   return {
     log: name,
     peers: new Set(),
+    clients: new Set(),
     recent: emptyRecent(epoch, revision, shortHash(hash)),
     isFilling: false,
     ruleset: null,
@@ -50,10 +54,12 @@ export function take(channel: Channel<unknown>, epoch: string, entry: Step, isVo
   return frame
 }
 
-/** A log may move without an entry: a revision that was lost is passed over, a new epoch begins. */
-export function followLog(channel: Channel<unknown>, log: Pick<ChangeLog, 'state'>): void {
+/** A log may move without an entry: a revision that was lost is passed over, a new epoch begins. @returns whether it did */
+export function followLog(channel: Channel<unknown>, log: Pick<ChangeLog, 'state'>): boolean {
   const { epoch, revision, hash = '' } = log.state(channel.log)
-  if (follow(channel.recent, epoch, revision, shortHash(hash))) forgetShared(channel)
+  const hasMoved = follow(channel.recent, epoch, revision, shortHash(hash))
+  if (hasMoved) forgetShared(channel)
+  return hasMoved
 }
 
 export function currentFrame(channel: Channel<unknown>): Buffer {

@@ -5,18 +5,22 @@
 import { type IncomingMessage, STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { type ErrorCode, SluiceError } from '../../schemas/errors.ts'
-import { PROTOCOL } from '../../schemas/stream.ts'
+import { CLIENT_KEY_PREFIX, CLIENT_PATH, CLIENT_PROTOCOL, PROTOCOL } from '../../schemas/protocol.ts'
 import { keyOf } from '../access/check.ts'
-import { type Access, authorise, kinds } from '../access/policy.ts'
+import { type Access, authorise, kinds, type Policy } from '../access/policy.ts'
 import { logOf, SERVER_LOG } from '../log/types.ts'
 import type { ChangeLog } from '../log/types.ts'
 import type { KeyRing } from '../services.ts'
 
 /** Who may open a stream: decided on the plain request by the route, on the upgrade here. */
 export const streamPolicy = kinds('server')
+/** Who may open the one for clients: keys that are public, in the pages of browsers. */
+export const clientPolicy = kinds('client')
 
 /** Sockets of one process. Above it new ones are asked to come later, before memory runs out for all. */
 export const SOCKETS_MAX = 50_000
+/** Those of client keys among them: anyone has such a key, and must not keep out the applications. */
+export const CLIENT_SOCKETS_MAX = 30_000
 /** Sockets of one key: a program that opens streams in a loop must not crowd out the others. */
 export const SOCKETS_PER_KEY_MAX = 20_000
 /** `Retry-After` is between these, in seconds, so that a crowd turned away does not come back as one. */
@@ -27,9 +31,10 @@ export interface Gate {
   readonly keys: Pick<KeyRing, 'authenticate'>
   readonly log: Pick<ChangeLog, 'state'>
   isDraining(): boolean
-  /** Whether the rate of handshakes admits one more. */
-  admit(): boolean
+  /** Whether the rate of handshakes admits one more; applications go before clients. */
+  admit(isClient: boolean): boolean
   sockets(): number
+  clientSockets(): number
   socketsOf(key: string): number
 }
 
@@ -39,12 +44,56 @@ export interface Refusal {
   readonly retryAfter: number | null
 }
 
+/** Who is let in. */
+export interface Admission {
+  readonly access: Access
+  readonly log: string
+  /** Gets evaluations, not rules. */
+  readonly isClient: boolean
+}
+
+/** The two ways in. They differ in who may come, in where the key is, and in what is spoken. */
+interface Door {
+  readonly isClient: boolean
+  readonly protocol: string
+  readonly policy: Policy
+  /** How the key is sent, for who sent none. */
+  readonly hint: string
+  keyIn(request: IncomingMessage): string | null
+}
+
+const DOORS: Readonly<Record<string, Door>> = {
+  '/stream': {
+    isClient: false,
+    protocol: PROTOCOL,
+    policy: streamPolicy,
+    hint: 'Send one as "Authorization: Bearer slc_server_…".',
+    // The header alone: no query, which ends up in log files, and no X-API-Key, which belongs to the HTTP API.
+    keyIn: request => keyOf({ authorization: request.headers.authorization }),
+  },
+  [CLIENT_PATH]: {
+    isClient: true,
+    protocol: CLIENT_PROTOCOL,
+    policy: clientPolicy,
+    hint: `Offer it as a second subprotocol, "${CLIENT_KEY_PREFIX}slc_client_…".`,
+    keyIn: request => {
+      const offered = protocolsOf(request).find(name => name.startsWith(CLIENT_KEY_PREFIX))
+      return offered === undefined ? null : offered.slice(CLIENT_KEY_PREFIX.length)
+    },
+  },
+}
+
+/** What is spoken behind the door that a request has come to; the answer of a handshake names it. */
+export function protocolOf(request: IncomingMessage): string {
+  return doorAt(splitUrl(request.url ?? '')[0])?.protocol ?? PROTOCOL
+}
+
 /**
  * @param random in [0, 1), for `Retry-After`
  * Errors: `ROUTE_NOT_FOUND`, `UPGRADE_REQUIRED` (not a websocket of ours), `NOT_READY`, `INVALID_REQUEST`,
  * `KEY_MISSING`, `KEY_INVALID`, `KEY_EXPIRED`, `FORBIDDEN`, `ENVIRONMENT_NOT_FOUND`, `TOO_MANY_REQUESTS`.
  */
-export function judge(request: IncomingMessage, gate: Gate, random: number): { readonly access: Access; readonly log: string } | Refusal {
+export function judge(request: IncomingMessage, gate: Gate, random: number): Admission | Refusal {
   const retryAfter = RETRY_AFTER_MIN + Math.floor(random * (RETRY_AFTER_MAX - RETRY_AFTER_MIN + 1))
   const later = (code: ErrorCode, message: string): Refusal => ({
     error: new SluiceError(code, `${message} Come back in ${retryAfter} s.`),
@@ -53,31 +102,34 @@ export function judge(request: IncomingMessage, gate: Gate, random: number): { r
   const refuse = (code: ErrorCode, message: string): Refusal => ({ error: new SluiceError(code, message), retryAfter: null })
 
   const [path, query] = splitUrl(request.url ?? '')
-  if (path !== '/stream') return refuse('ROUTE_NOT_FOUND', `There is no websocket here. The stream is at /stream.`)
+  const door = doorAt(path)
+  if (door === undefined)
+    return refuse('ROUTE_NOT_FOUND', `There is no websocket here. The stream is at /stream, for client keys at ${CLIENT_PATH}.`)
   if (request.method !== 'GET' || request.headers.upgrade?.toLowerCase() !== 'websocket') {
     return refuse('UPGRADE_REQUIRED', 'The header Upgrade must be "websocket" and the method GET.')
   }
+  const { isClient, protocol } = door
   if (gate.isDraining()) return later('NOT_READY', 'This server is about to stop.')
-  if (!gate.admit() || gate.sockets() >= SOCKETS_MAX) return later('NOT_READY', 'This server takes no more streams at the moment.')
+  if (!gate.admit(isClient) || gate.sockets() >= SOCKETS_MAX || (isClient && gate.clientSockets() >= CLIENT_SOCKETS_MAX))
+    return later('NOT_READY', 'This server takes no more streams at the moment.')
 
   try {
-    // The header alone: no query, which ends up in log files, and no X-API-Key, which belongs to the HTTP API.
-    const token = keyOf({ authorization: request.headers.authorization })
+    const token = door.keyIn(request)
     if (token === null) {
-      const hint = query === '' ? '' : ' A key in the query is not taken: it would end up in log files.'
-      return refuse('KEY_MISSING', `No key was sent. Send one as "Authorization: Bearer slc_server_…".${hint}`)
+      const warning = query === '' ? '' : ' A key in the query is not taken: it would end up in log files.'
+      return refuse('KEY_MISSING', `No key was sent. ${door.hint}${warning}`)
     }
     if (query !== '')
       return refuse('INVALID_REQUEST', 'The stream takes nothing in the query. What an SDK has to say it says in its hello.')
-    if (!protocolsOf(request).includes(PROTOCOL))
-      return refuse('UPGRADE_REQUIRED', `The stream speaks "${PROTOCOL}". Offer it in Sec-WebSocket-Protocol.`)
+    if (!protocolsOf(request).includes(protocol))
+      return refuse('UPGRADE_REQUIRED', `The stream speaks "${protocol}". Offer it in Sec-WebSocket-Protocol.`)
 
     const access = gate.keys.authenticate(token)
-    authorise(streamPolicy, access, {})
+    authorise(door.policy, access, {})
     const log = logOfKey(gate.log, access)
     if (gate.socketsOf(access.id) >= SOCKETS_PER_KEY_MAX)
       return later('TOO_MANY_REQUESTS', `This key has ${SOCKETS_PER_KEY_MAX} streams open.`)
-    return { access, log }
+    return { access, log, isClient }
   } catch (error) {
     if (error instanceof SluiceError) return { error, retryAfter: null }
     throw error
@@ -85,7 +137,7 @@ export function judge(request: IncomingMessage, gate: Gate, random: number): { r
 }
 
 /**
- * The log of the one environment that a server key is for.
+ * The log of the one environment that a server or client key is for.
  * Error: `ENVIRONMENT_NOT_FOUND`, which names no other environment: the key may not know of them.
  */
 export function logOfKey(log: Pick<ChangeLog, 'state'>, access: Access): string {
@@ -106,9 +158,13 @@ export function answerRefusal(socket: Duplex, refusal: Refusal): void {
   ]
   if (retryAfter !== null) head.push(`retry-after: ${retryAfter}`)
   if (error.status === 401) head.push('www-authenticate: Bearer')
-  if (error.status === 426) head.push('upgrade: websocket', `sec-websocket-protocol: ${PROTOCOL}`)
+  if (error.status === 426) head.push('upgrade: websocket')
   socket.once('finish', () => socket.destroy())
   socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
+}
+
+function doorAt(path: string): Door | undefined {
+  return Object.hasOwn(DOORS, path) ? DOORS[path] : undefined
 }
 
 function splitUrl(url: string): readonly [path: string, query: string] {

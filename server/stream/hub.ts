@@ -8,17 +8,20 @@ import type { Duplex } from 'node:stream'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { SluiceError } from '../../schemas/errors.ts'
-import { CLOSE_CODES, PROTOCOL, UPSTREAM_BYTES_MAX } from '../../schemas/stream.ts'
+import { CLOSE_CODES, UPSTREAM_BYTES_MAX } from '../../schemas/stream.ts'
 import type { Access } from '../access/policy.ts'
 import type { Clock } from '../clock.ts'
 import type { Config } from '../config.ts'
 import { type Member, openReceipts } from '../instances/receipts.ts'
 import { type ChangeLog, type Published, SERVER_LOG } from '../log/types.ts'
-import type { Hub, KeyRing, Usage } from '../services.ts'
+import type { Hub, KeyRing, Rulesets, Usage } from '../services.ts'
 import { beatFrame, catchUpFrame, type Channel, currentFrame, fillRecent, followLog, openChannel, rulesetOf, take } from './channel.ts'
+import { openRounds } from './clientrounds.ts'
+import { openClients, openView, type View } from './clients.ts'
+import { parseClientUpstream } from './clientupstream.ts'
 import { comeBack, drainStreams } from './drain.ts'
 import { textFrame, textFrameHeader } from './frame.ts'
-import { answerRefusal, type Gate, judge } from './handshake.ts'
+import { type Admission, answerRefusal, type Gate, judge, protocolOf } from './handshake.ts'
 import { changesMessage, drainMessage, RESET_OPENING, rulesetOpening, stepOf } from './messages.ts'
 import { emptyRecent, isOther, stepsFrom } from './recent.ts'
 import { openSession, type Readings, type Session, type SessionAction, type SessionEvent, step } from './session.ts'
@@ -40,12 +43,16 @@ export interface HubOptions {
   readonly log: ChangeLog
   readonly keys: KeyRing
   readonly usage: Usage
+  /** What the evaluations for clients run on. */
+  readonly rulesets: Pick<Rulesets, 'current'>
   readonly config: Pick<Config, 'handshakesPerSecond' | 'closeTimeoutMs'>
 }
 
-/** Counted since the start, apart from the first four, which are as of now. */
+/** Counted since the start, apart from the first five, which are as of now. */
 export interface HubStatistics {
   readonly sockets: number
+  /** Those of client keys among them. */
+  readonly clientSockets: number
   readonly instances: number
   /** Sockets that are fed no more until they have taken what waits for them; and all that waits, for whomever. */
   readonly behind: number
@@ -91,6 +98,8 @@ interface Peer {
   readonly channel: Channel<Peer>
   readonly session: Session
   member: Member | null
+  /** Of a client, which is sent evaluations; null for an SDK, which is sent rules. */
+  readonly view: View | null
   /** Takes it out of the turns. */
   leaveTurns(): void
 }
@@ -99,12 +108,16 @@ export function openHub(options: HubOptions): HubHandle {
   const { clock, log, logger, usage } = options
   const { handshakesPerSecond, closeTimeoutMs } = options.config
   const bucket = openTokenBucket(clock, handshakesPerSecond)
+  // What clients leave of the handshakes: applications do not wait behind pages.
+  const reserve = Math.min(handshakesPerSecond / 2, handshakesPerSecond - 1)
+  const clients = openClients({ log, rulesets: options.rulesets, usage })
+  const rounds = openRounds<Peer>(clock, peer => handle(peer, { kind: 'overtaken' }))
   const book = openReceipts(clock)
   const channels = new Map<string, Channel<Peer>>()
   const byKey = new Map<string, Set<Peer>>()
   const turns = openTurns<Peer>(clock, {
     turn() {
-      for (const channel of channels.values()) followLog(channel, log)
+      for (const channel of channels.values()) follow(channel)
     },
     tick: peer => handle(peer, { kind: 'tick' }),
     beat: peer => handle(peer, { kind: 'beat' }),
@@ -121,6 +134,7 @@ export function openHub(options: HubOptions): HubHandle {
     deadClosed: 0,
     protocolClosed: 0,
   }
+  let clientSockets = 0
   let isDraining = false
   let whenEmpty: (() => void) | null = null
 
@@ -128,8 +142,9 @@ export function openHub(options: HubOptions): HubHandle {
     keys: options.keys,
     log,
     isDraining: () => isDraining,
-    admit: () => bucket.take(),
+    admit: isClient => bucket.take(isClient ? reserve : 0),
     sockets: () => turns.count,
+    clientSockets: () => clientSockets,
     socketsOf: key => byKey.get(key)?.size ?? 0,
   }
   // Apart from its use: the types of ws do not know `closeTimeout` yet.
@@ -141,7 +156,7 @@ export function openHub(options: HubOptions): HubHandle {
     maxFragments: FRAGMENTS_MAX,
     maxBufferedChunks: CHUNKS_MAX,
     closeTimeout: CLOSE_ANSWER_MS,
-    handleProtocols: () => PROTOCOL,
+    handleProtocols: (_offered: Set<string>, request: IncomingMessage) => protocolOf(request),
   }
   const sockets = new WebSocketServer(socketOptions)
   sockets.on('wsClientError', (error, line) => {
@@ -160,7 +175,7 @@ export function openHub(options: HubOptions): HubHandle {
     try {
       const verdict = judge(request, gate, Math.random())
       if ('error' in verdict) refuse(line, verdict.error, verdict.retryAfter)
-      else sockets.handleUpgrade(request, line, head, socket => welcome(socket, line, verdict.access, verdict.log))
+      else sockets.handleUpgrade(request, line, head, socket => welcome(socket, line, verdict))
     } catch (error) {
       logger.error({ err: error }, 'a handshake could not be decided; refusing it')
       refuse(line, new SluiceError('INTERNAL', 'The server could not decide this handshake. Its log says why.'), null)
@@ -174,12 +189,14 @@ export function openHub(options: HubOptions): HubHandle {
     answerRefusal(line, { error, retryAfter })
   }
 
-  function welcome(socket: WebSocket, line: Duplex, access: Access, logName: string): void {
+  function welcome(socket: WebSocket, line: Duplex, { access, log: logName, isClient }: Admission): void {
     const channel = channelOf(logName)
     const session = openSession(clock.monotonic(), Math.random())
-    const peer: Peer = { socket, line, access, channel, session, member: null, leaveTurns: () => undefined }
+    const view = isClient ? openView() : null
+    const peer: Peer = { socket, line, access, channel, session, member: null, view, leaveTurns: () => undefined }
     totals.handshakesAccepted++
-    channel.peers.add(peer)
+    if (isClient) clientSockets++
+    ;(isClient ? channel.clients : channel.peers).add(peer)
     peer.leaveTurns = turns.add(peer)
     const same = byKey.get(access.id)
     if (same === undefined) byKey.set(access.id, new Set([peer]))
@@ -187,8 +204,8 @@ export function openHub(options: HubOptions): HubHandle {
 
     socket.on('message', (data, isBinary) => {
       totals.messagesReceived++
-      const event = parseUpstream(data as Buffer, isBinary)
-      if (event.kind === 'hello') followLog(channel, log)
+      const event = eventOf(peer, data as Buffer, isBinary)
+      if (event.kind === 'hello') follow(channel)
       handle(peer, event)
     })
     socket.on('pong', () => handle(peer, { kind: 'heard' }))
@@ -204,9 +221,17 @@ export function openHub(options: HubOptions): HubHandle {
     line.on('drain', () => handle(peer, { kind: 'drained' }))
   }
 
+  function eventOf({ view }: Peer, data: Buffer, isBinary: boolean): SessionEvent {
+    if (view === null) return parseUpstream(data, isBinary)
+    const { event, asked } = parseClientUpstream(data, isBinary)
+    if (asked !== null) Object.assign(view, asked, { sent: null })
+    return event
+  }
+
   function farewell(peer: Peer): void {
-    const { channel, access } = peer
-    if (!channel.peers.delete(peer)) return
+    const { channel, access, view } = peer
+    if (!(view === null ? channel.peers : channel.clients).delete(peer)) return
+    if (view !== null) clientSockets--
     peer.session.phase = 'closed'
     peer.leaveTurns()
     const same = byKey.get(access.id)
@@ -256,7 +281,8 @@ export function openHub(options: HubOptions): HubHandle {
   }
 
   function perform(peer: Peer, action: SessionAction, change: Buffer | null): void {
-    const { channel } = peer
+    const { channel, view } = peer
+    if (view !== null && clients.perform(view, channel, action, frame => send(peer, frame))) return
     switch (action.kind) {
       case 'sendChange':
         if (change !== null) send(peer, change)
@@ -349,7 +375,7 @@ export function openHub(options: HubOptions): HubHandle {
   /** Older changes, and their share of them for those who wait. */
   async function fillFor(channel: Channel<Peer>): Promise<void> {
     await fillRecent(channel, log, logger, () => {
-      for (const peer of [...channel.peers]) if (peer.session.phase === 'filling') handle(peer, { kind: 'filled' })
+      for (const peer of [...channel.peers, ...channel.clients]) if (peer.session.phase === 'filling') handle(peer, { kind: 'filled' })
     })
   }
 
@@ -371,13 +397,22 @@ export function openHub(options: HubOptions): HubHandle {
     const event: SessionEvent = { kind: 'published', epoch, from: entry.from, revision: entry.revision, hash: entry.hash }
     read(channel)
     for (const peer of channel.peers) act(peer, event, frame)
+    clients.published(name, entry)
+    rounds.start(channel.clients)
+  }
+
+  /** A log may move without an entry: a revision that was lost is passed over, a new epoch begins. */
+  function follow(channel: Channel<Peer>): void {
+    if (followLog(channel, log)) clients.forget(channel.log)
   }
 
   function closeDeleted({ change }: Published): void {
     for (const { type, key, after } of change.edits) {
       if (type !== 'environment' || after !== null) continue
-      for (const peer of [...(channels.get(key)?.peers ?? [])]) shut(peer, CLOSE_CODES.PROTOCOL, 'the environment was deleted')
+      const { peers = [], clients: pages = [] } = channels.get(key) ?? {}
+      for (const peer of [...peers, ...pages]) shut(peer, CLOSE_CODES.PROTOCOL, 'the environment was deleted')
       channels.delete(key)
+      clients.forget(key)
     }
   }
 
@@ -426,7 +461,7 @@ export function openHub(options: HubOptions): HubHandle {
     },
     async missed(name, epoch, from, hash) {
       const channel = channelOf(name)
-      followLog(channel, log)
+      follow(channel)
       const { recent } = channel
       const isBehind = (): boolean => epoch === recent.epoch && from < recent.revision
       if (isBehind() && from < recent.floor && !recent.isFilled) await fillFor(channel)
@@ -436,19 +471,19 @@ export function openHub(options: HubOptions): HubHandle {
     },
     ruleset(name) {
       const channel = channelOf(name)
-      followLog(channel, log)
+      follow(channel)
       return rulesetOf(channel, log)
     },
     statistics() {
       let [instances, behind, unsentBytes] = [0, 0, 0]
-      for (const { log: name, peers } of channels.values()) {
+      for (const { log: name, peers, clients: pages } of channels.values()) {
         instances += book.count(name)
-        for (const { session, line } of peers) {
+        for (const { session, line } of [...peers, ...pages]) {
           if (session.phase === 'behind') behind++
           unsentBytes += line.writableLength
         }
       }
-      return { sockets: turns.count, instances, behind, unsentBytes, ...totals }
+      return { sockets: turns.count, clientSockets, instances, behind, unsentBytes, ...totals }
     },
     drain,
     close,

@@ -2,11 +2,11 @@
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import { SluiceError } from '../../schemas/errors.ts'
-import { PROTOCOL } from '../../schemas/stream.ts'
+import { CLIENT_KEY_PREFIX, CLIENT_PATH, CLIENT_PROTOCOL, PROTOCOL } from '../../schemas/protocol.ts'
 import { kinds } from '../access/policy.ts'
 import { route } from '../http/route.ts'
 import type { Services } from '../services.ts'
-import { logOfKey, streamPolicy } from './handshake.ts'
+import { clientPolicy, logOfKey, streamPolicy } from './handshake.ts'
 import type { HubHandle } from './hub.ts'
 
 /** What a polling SDK holds. */
@@ -30,6 +30,23 @@ export function streamRoutes(app: FastifyInstance, services: Services, hub: Pick
       throw new SluiceError(
         'UPGRADE_REQUIRED',
         `/stream is a websocket. Connect to it with the subprotocol "${PROTOCOL}", or poll /ruleset.`,
+      )
+    },
+  })
+
+  route(app, {
+    method: 'GET',
+    url: CLIENT_PATH,
+    policy: clientPolicy,
+    tag: 'stream',
+    summary: 'The stream of evaluations for browsers: a websocket',
+    description: `Subprotocol "${CLIENT_PROTOCOL}", one JSON object per text frame. A browser offers the key as a second subprotocol, "${CLIENT_KEY_PREFIX}" and the key behind it.`,
+    status: 101,
+    handler: ({ reply }) => {
+      reply.header('upgrade', 'websocket')
+      throw new SluiceError(
+        'UPGRADE_REQUIRED',
+        `${CLIENT_PATH} is a websocket. Connect to it with the subprotocol "${CLIENT_PROTOCOL}", or ask /ofrep/v1/evaluate/flags.`,
       )
     },
   })

@@ -43,6 +43,8 @@ export type SessionEvent =
   | { readonly kind: 'malformed'; readonly reason: string }
   /** The log has one more entry. */
   | { readonly kind: 'published'; readonly epoch: string; readonly from: number; readonly revision: number; readonly hash: string }
+  /** It has, and what of that concerns this socket is told in one message, however many entries there were. */
+  | { readonly kind: 'overtaken' }
   | { readonly kind: 'beat' }
   /** The storage was asked for older changes. */
   | { readonly kind: 'filled' }
@@ -133,6 +135,9 @@ export function step(session: Session, event: SessionEvent, readings: Readings):
     case 'applied':
       session.heardAt = readings.now
       return onApplied(session, event.revision, readings)
+    case 'overtaken':
+      if (session.phase !== 'live') return NOTHING
+      return readings.buffered > BEHIND_BYTES ? fallBehind(session, readings) : catchUp(session, readings)
     case 'beat':
       return session.phase === 'live' ? onBeat(session, readings) : NOTHING
     case 'tick':

@@ -33,21 +33,8 @@ function receiptIn(data: Buffer): number | null {
 }
 
 function parseText(data: Buffer): SessionEvent {
-  let message: unknown
-  try {
-    message = JSON.parse(data.toString())
-  } catch {
-    return malformed('a message is not JSON')
-  }
-  if (
-    typeof message !== 'object' ||
-    message === null ||
-    Array.isArray(message) ||
-    !('type' in message) ||
-    typeof message.type !== 'string'
-  ) {
-    return malformed('a message is an object with a "type"')
-  }
+  const message = messageIn(data)
+  if (typeof message === 'string') return malformed(message)
   switch (message.type) {
     case 'applied': {
       const applied = appliedSchema.safeParse(message)
@@ -68,11 +55,25 @@ function parseText(data: Buffer): SessionEvent {
   }
 }
 
-function malformed(reason: string): SessionEvent {
+/** What a text says, or what is wrong with it as a sentence. */
+export function messageIn(data: Buffer): { readonly type: string; readonly context?: unknown } | string {
+  let message: unknown
+  try {
+    message = JSON.parse(data.toString())
+  } catch {
+    return 'a message is not JSON'
+  }
+  const isObject = typeof message === 'object' && message !== null && !Array.isArray(message)
+  return isObject && typeof (message as { type?: unknown }).type === 'string'
+    ? (message as { type: string })
+    : 'a message is an object with a "type"'
+}
+
+export function malformed(reason: string): SessionEvent {
   return { kind: 'malformed', reason }
 }
 
 /** Where it is wrong, short enough for a close frame. */
-function places(issues: readonly { readonly path: readonly PropertyKey[] }[]): string {
+export function places(issues: readonly { readonly path: readonly PropertyKey[] }[]): string {
   return (issues[0]?.path ?? []).map(String).join('.').slice(0, 40) || 'it'
 }

@@ -14,6 +14,7 @@ import { type Clock, systemClock } from '../../../server/clock.ts'
 import { instanceRoutes } from '../../../server/instances/routes.ts'
 import { openLog } from '../../../server/log/log.ts'
 import { type ChangeLog, type Commit, logOf, type PlannedEdit, SERVER_LOG } from '../../../server/log/types.ts'
+import { openRulesets } from '../../../server/rulesets/prepared.ts'
 import type { Services } from '../../../server/services.ts'
 import { type HubHandle, openHub } from '../../../server/stream/hub.ts'
 import { streamRoutes } from '../../../server/stream/routes.ts'
@@ -87,7 +88,7 @@ export async function startBare(t: Test, options: BareOptions = {}): Promise<Bar
   })
   const usage = openUsage({ clock, log })
   const config = { handshakesPerSecond: options.handshakesPerSecond ?? 1_000, closeTimeoutMs: 10_000 }
-  const hub = openHub({ clock, logger, log, keys, usage, config })
+  const hub = openHub({ clock, logger, log, keys, usage, rulesets: openRulesets(log), config })
   const services = { clock, logger, log, keys, usage, hub, config } as unknown as Services
   app.decorateRequest('access', null)
   app.addHook('onRequest', async request => checkKey(request, keys))

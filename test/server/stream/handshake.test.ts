@@ -83,6 +83,7 @@ t.test('sockets are bounded, of one key and of all', async t => {
     isDraining: () => false,
     admit: () => true,
     sockets: () => 0,
+    clientSockets: () => 0,
     socketsOf: () => 0,
     ...changed,
   })
