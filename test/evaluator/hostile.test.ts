@@ -1,13 +1,22 @@
-import fc from 'fast-check'
+import { inspect, isDeepStrictEqual } from 'node:util'
 import t from 'tap'
+import type { Clause } from '../../schemas/clause.ts'
 import type { Context } from '../../schemas/context.ts'
 import type { Flag } from '../../schemas/flag.ts'
+import { REASONS, VALUE_TYPES } from '../../schemas/reason.ts'
 import type { Segment } from '../../schemas/segment.ts'
 import { evaluate, evaluateAs } from '../../sdk/evaluator/evaluate.ts'
+import type { Evaluation } from '../../sdk/evaluator/evaluation.ts'
 import { explain } from '../../sdk/evaluator/explain.ts'
 import { applyDelta, type Delta, type Documents, prepare, unknownOperators } from '../../sdk/evaluator/prepare.ts'
-import { context, FLAG_KEYS, ruleset } from './arbitrary.ts'
-import { runs } from '../runs.ts'
+import { randomFrom } from '../random.ts'
+import { differs, KEYS, told } from './agreement.ts'
+import { below, context, pick, ruleset, type Ruleset, SEGMENT_KEYS, value } from './documents.ts'
+import { damage, damaged, type Damaged, disguised, hostileContext, writes } from './hostile.ts'
+import { isAlone, tryCases } from './tried.ts'
+import { twin } from './twin.ts'
+
+t.setTimeout(300_000)
 
 const on: Flag = {
   key: 'f',
@@ -31,44 +40,169 @@ function documents(flags: readonly unknown[], segments: readonly unknown[] = [])
   return { flags: flags as readonly Flag[], segments: segments as readonly Segment[] }
 }
 
-t.test('a ruleset damaged anywhere never throws, and what is whole goes on', async t => {
-  const junk = fc.oneof(
-    fc.constantFrom<unknown>(null, undefined, 0, -1, 1e308, '', 'x', true, [], {}, [null], [[]], { key: 'a' }, '__proto__'),
-    fc.jsonValue({ maxDepth: 3 }),
-    fc.constant<unknown>(JSON.parse('{"__proto__":{"key":"x","enabled":true}}')),
+/** Keys that damage may bring in. */
+const STRAY = ['x', 'gone', '__proto__', '', '/a~2', '\ud800']
+const ALL_KEYS = [...new Set([...KEYS, ...STRAY])]
+
+/** The flags of which no part, at any depth, was damaged or could mean a document that was. */
+function soundFlags(ruleset: Ruleset, { where, flags, segments }: Damaged): string[] {
+  if (where.has('flags') || where.has('segments')) return []
+  const documents = new Map<string, { where: string; references: string[] }>()
+  const segmentsOf = (rules: readonly { readonly clauses: readonly Clause[] }[]): string[] =>
+    rules.flatMap(({ clauses }) =>
+      clauses.filter(({ op }) => op === 'segment').flatMap(({ values }) => values.map(key => `segment ${key}`)),
+    )
+  ruleset.segments.forEach(({ key, rules }, i) =>
+    documents.set(`segment ${key}`, { where: `segments.${i}`, references: segmentsOf(rules) }),
   )
-  fc.assert(
-    fc.property(ruleset, context, fc.array(fc.tuple(fc.nat(), junk), { minLength: 1, maxLength: 4 }), (ruleset, context, damage) => {
-      const damaged = JSON.parse(JSON.stringify(ruleset)) as object
-      for (const [at, value] of damage) replace(damaged, at, value)
-      const { flags, segments } = damaged as { flags: unknown[]; segments: unknown[] }
-      const prepared = prepare({ ...documents(flags, segments) }, 1)
-      for (const key of [...FLAG_KEYS, '__proto__', 'x', '']) {
-        evaluate(prepared, key, context)
-        explain(prepared, key, context)
-      }
-      unknownOperators(prepared)
-      const sound = applyDelta(prepared, { flags: [{ ...on, key: 'sound' }], segments: [], removedFlags: [], removedSegments: [] }, 2)
-      return evaluate(sound, 'sound', context).value === true
+  ruleset.flags.forEach(({ key, kills, rules, prerequisites }, i) => {
+    const references = [...segmentsOf(kills), ...segmentsOf(rules), ...prerequisites.map(({ flag }) => `flag ${flag}`)]
+    documents.set(`flag ${key}`, { where: `flags.${i}`, references })
+  })
+  // A damaged document may have taken the key of another, or one that nobody had.
+  const names = [...namesOf('flag', flags), ...namesOf('segment', segments)]
+  const isSound = (name: string, seen: Set<string>): boolean => {
+    if (seen.has(name)) return true
+    seen.add(name)
+    const document = documents.get(name)
+    if (document === undefined) return !names.includes(name)
+    const isAlone = names.filter(other => other === name).length === 1
+    return isAlone && !where.has(document.where) && document.references.every(other => isSound(other, seen))
+  }
+  return ruleset.flags.map(({ key }) => key).filter(key => isSound(`flag ${key}`, new Set()))
+}
+
+function namesOf(what: string, list: unknown): string[] {
+  return Array.isArray(list) ? list.map((item: { key?: unknown } | null | undefined) => `${what} ${String(item?.key)}`) : []
+}
+
+t.test('damaged rulesets and hostile contexts, a million evaluations, and none throws', async t => {
+  let evaluations = 0
+  let sound = 0
+  let failed = 0
+  tryCases(
+    8_000,
+    random => ({
+      ruleset: ruleset(random),
+      damages: Array.from({ length: below(random, 5) }, () => damage(random)),
+      plain: Array.from({ length: 2 }, () => context(random)),
+      // Contexts that are no data are made when they are tried, from a seed.
+      seed: below(random, 2 ** 32),
     }),
-    runs(300),
+    ({ ruleset, damages, plain, seed }) => {
+      const random = randomFrom(seed)
+      writes.count = 0
+      const broken = damaged(ruleset, damages)
+      const documents = { flags: broken.flags, segments: broken.segments }
+      const before = seed % 4 === 0 ? structuredClone(documents) : documents
+      let prepared = prepare(documents as Documents, 1)
+      unknownOperators(prepared)
+      const ask = (key: string, context: Context): string | null => {
+        evaluations++
+        const result = evaluate(prepared, key, context)
+        if (result.error === 'MALFORMED_FLAG') failed++
+        if (!REASONS.includes(result.reason) || (result.reason === 'ERROR') !== (result.error !== undefined))
+          return `${key}: ${inspect(result)}`
+        return (result.variation === null) === (result.error !== undefined) ? null : `${key}: ${inspect(result)}`
+      }
+      const hostile = Array.from({ length: 8 }, () => hostileContext(random))
+      for (const context of [...plain, ...hostile]) {
+        for (const key of ALL_KEYS) {
+          const problem = ask(key, context)
+          if (problem !== null) return problem
+        }
+        const key = pick(random, ALL_KEYS)
+        explain(prepared, key, context)
+        evaluateAs(prepared, key, context, pick(random, VALUE_TYPES))
+      }
+      if (before !== documents && !isDeepStrictEqual(documents, before)) return 'a document was changed'
+      if (writes.count > 0) return `${writes.count} writes to a context`
+
+      // What is whole goes on, and all of it does when the documents are mended.
+      const wrong = soundFlags(ruleset, broken).find(key => {
+        sound++
+        return plain.some(context => differs(evaluate(prepared, key, disguised(random, context)), twin(ruleset, key, context)))
+      })
+      if (wrong !== undefined) return `${wrong} is whole, but differs`
+      prepared = applyDelta(prepared, { ...ruleset, removedFlags: ALL_KEYS, removedSegments: [...SEGMENT_KEYS, ...ALL_KEYS] }, 2)
+      const other = KEYS.find(key => plain.some(context => differs(evaluate(prepared, key, context), twin(ruleset, key, context))))
+      return other === undefined ? null : `${other} is mended, but differs`
+    },
+  )
+  t.ok(evaluations >= 1_000_000 || isAlone, `${evaluations} evaluations`)
+  t.ok(failed > 20_000 || isAlone, `${failed} of a malformed flag`)
+  t.ok(sound > 10_000 || isAlone, `${sound} flags that were whole`)
+})
+
+t.test('the same data in another dress gives the same', async t => {
+  tryCases(
+    2_000,
+    random => ({ ruleset: ruleset(random), context: context(random), seed: below(random, 2 ** 32) }),
+    ({ ruleset, context, seed }) => {
+      writes.count = 0
+      const prepared = prepare(ruleset, 1)
+      const dressed = disguised(randomFrom(seed), context)
+      for (const key of KEYS) {
+        const [result, expected] = [evaluate(prepared, key, dressed), twin(ruleset, key, context)]
+        if (differs(result, expected)) return told(key, result, expected)
+        if (differs(explain(prepared, key, dressed), expected)) return `${key}: explained otherwise`
+      }
+      return writes.count > 0 ? `${writes.count} writes to a context` : null
+    },
   )
   t.pass('held')
 })
 
-/** Put a value in the n-th place of a document, counted over all places. */
-function replace(root: object, n: number, value: unknown): void {
-  const places: [object, string][] = []
-  const stack: object[] = [root]
-  for (let item = stack.pop(); item !== undefined; item = stack.pop()) {
-    for (const [key, child] of Object.entries(item)) {
-      places.push([item, key])
-      if (typeof child === 'object' && child !== null) stack.push(child as object)
-    }
-  }
-  const [parent, key] = places[n % places.length] ?? [root, 'flags']
-  Object.defineProperty(parent, key, { value, enumerable: true, configurable: true, writable: true })
-}
+t.test('a polluted prototype changes nothing', async t => {
+  const attributes = ['a', 'plan', 'n', 'tags', 'account', 'targetingKey', 'v', 'ip', 'at', '/account/id', '0', 'id', 'x', 'length']
+  const fields = [
+    'enabled',
+    'values',
+    'op',
+    'attribute',
+    'negate',
+    'kills',
+    'rollout',
+    'variation',
+    'get',
+    'set',
+    'value',
+    'writable',
+    'then',
+  ]
+  const names = [...attributes, ...fields].filter(name => !(name in Object.prototype))
+  tryCases(
+    // Everything the engine has learnt about objects is void after each.
+    100,
+    random => ({
+      ruleset: ruleset(random),
+      contexts: Array.from({ length: 10 }, () => context(random)),
+      pollution: value(random),
+      seed: below(random, 2 ** 32),
+    }),
+    ({ ruleset, contexts, pollution, seed }) => {
+      const prepared = prepare(ruleset, 1)
+      const hostile = hostileContext(randomFrom(seed))
+      const results: Evaluation[] = []
+      try {
+        for (const name of names) (Object.prototype as Record<string, unknown>)[name] = pollution
+        for (const context of contexts) for (const key of KEYS) results.push(evaluate(prepared, key, context))
+        for (const key of KEYS) explain(prepared, key, hostile)
+        prepare(ruleset, 2)
+      } finally {
+        for (const name of names) Reflect.deleteProperty(Object.prototype, name)
+      }
+      for (const [i, context] of contexts.entries()) {
+        for (const [j, key] of KEYS.entries()) {
+          const [result, expected] = [results[i * KEYS.length + j]!, twin(ruleset, key, context)]
+          if (differs(result, expected)) return told(key, result, expected)
+        }
+      }
+      return null
+    },
+  )
+  t.pass('held')
+})
 
 t.test('a delta of nonsense is applied without a word', async t => {
   const prepared = prepare(documents([on]), 1)
