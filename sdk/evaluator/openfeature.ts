@@ -7,6 +7,19 @@ export type OpenFeatureReason = 'STATIC' | 'DEFAULT' | 'TARGETING_MATCH' | 'SPLI
 /** OpenFeature's metadata is flat: texts, numbers and booleans. */
 export type OpenFeatureMetadata = Record<string, string | number | boolean>
 
+/** What the metadata says of its own accord. */
+const OURS: ReadonlySet<string> = new Set([
+  'reason',
+  'error',
+  'ruleId',
+  'killId',
+  'prerequisite',
+  'unbucketed',
+  'flagVersion',
+  'revision',
+  'stale',
+])
+
 export function openFeatureReason(evaluation: Pick<Evaluation, 'reason' | 'rollout' | 'static'>): OpenFeatureReason {
   switch (evaluation.reason) {
     case 'KILLED':
@@ -54,8 +67,9 @@ export function openFeatureMetadata(
 ): OpenFeatureMetadata {
   const { reason, error } = evaluation
   if (reason === 'ERROR') return { reason, ...(error === undefined ? {} : { error }), revision }
-  // Ours last: a flag's own metadata must not pass for a reason of ours.
-  const metadata: OpenFeatureMetadata = { ...own, reason }
+  const metadata: OpenFeatureMetadata = { reason }
+  // A flag's own must not pass for what we say, not even where we say nothing.
+  for (const name in own) if (!OURS.has(name)) metadata[name] = own[name]!
   if (showRules) {
     if (evaluation.ruleId !== undefined) metadata.ruleId = evaluation.ruleId
     if (evaluation.killId !== undefined) metadata.killId = evaluation.killId

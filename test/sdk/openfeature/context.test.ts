@@ -147,11 +147,14 @@ t.test('a context that is no data costs little and harms nothing', async t => {
   t.type(bottom(contextOf(deep(DEPTH_MAX))), Date, 'deeper than any context may be')
 
   let read = 0
-  const wide = new Proxy({}, {
-    ownKeys: () => Array.from({ length: 100_000 }, (_, i) => `k${i}`),
-    getOwnPropertyDescriptor: () => ({ enumerable: true, configurable: true }),
-    get: () => void read++,
-  })
+  const wide = new Proxy(
+    {},
+    {
+      ownKeys: () => Array.from({ length: 100_000 }, (_, i) => `k${i}`),
+      getOwnPropertyDescriptor: () => ({ enumerable: true, configurable: true }),
+      get: () => void read++,
+    },
+  )
   contextOf(wide)
   t.ok(read <= VALUES_MAX, `${read} values were looked at`)
 

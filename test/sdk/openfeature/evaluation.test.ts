@@ -49,6 +49,7 @@ const AUDIENCE = flag(
   'audience',
   { external: 'EXTERNAL', internal: 'INTERNAL' },
   {
+    metadata: { killId: 'k_fake', stale: true, revision: -1, team: 'desk' },
     rules: [
       {
         id: 'inside',
@@ -186,6 +187,8 @@ t.test('the OpenFeature provider', async t => {
       reason: 'TARGETING_MATCH',
       flagMetadata: { reason: 'RULE_MATCH', ruleId: 'beta' },
     })
+    const audience = await client.getStringDetails('audience', '')
+    t.strictSame(audience.flagMetadata, { reason: 'FALLTHROUGH', team: 'desk', flagVersion: 1, revision }, 'its own does not pass for ours')
     await changes(client, 'sick', () => environment.lift('sick'))
     t.match(await client.getBooleanDetails('sick', false, context), { value: true, reason: 'STATIC' })
   })
