@@ -8,8 +8,9 @@
  */
 import type { Attribute } from './attribute.ts'
 import { isPlainList } from './clause.ts'
+import type { Outcome } from './evaluation.ts'
 import { isWithin, type Range, rangeOf } from './operators.ts'
-import type { PreparedClause, PreparedServe } from './prepared.ts'
+import type { PreparedClause, PreparedRollout, PreparedServe } from './prepared.ts'
 
 /** Bits of one word: more would not be a small integer to V8. */
 const STEPS_PER_BLOCK = 31
@@ -21,52 +22,76 @@ export interface Step {
 }
 
 export interface Block {
-  /** One bit for each step. */
-  readonly all: number
   /** The first of its columns; columns of one attribute follow each other. */
   readonly column: Column | null
-  readonly serves: readonly PreparedServe[]
-  /** By step: the clauses that stand in no column; null for none. */
-  readonly residual: readonly (readonly PreparedClause[] | null)[]
+  /** One bit for each step. */
+  readonly all: number
+  /** By step: the clauses that stand in no column, null for none; null when no step has any. */
+  readonly residual: readonly (readonly PreparedClause[] | null)[] | null
+  /** By step: what it serves; null for a rollout. */
+  readonly literals: readonly (Outcome | null)[]
+  readonly rollouts: readonly (PreparedRollout | null)[]
   readonly next: Block | null
 }
 
-/** At most one clause of each step, all on one attribute. */
+/** At most one clause of each step, all on one attribute. In the order in which it is asked, for the processor's cache. */
 export interface Column {
   readonly attribute: Attribute
-  /** Steps without a clause here: whatever the value, they stay. */
-  readonly free: number
-  /** Steps that stay when the attribute is missing. */
-  readonly absent: number
-  /** Steps that want the attribute to be there, whatever it is. */
-  readonly present: number
-  /** Steps whose clause is negated. */
-  readonly negated: number
-  /** Up to two listed values with their steps: comparing is quicker than looking up, and visits less memory. */
+  /** More than two listed values with their steps. */
+  readonly listed: ReadonlyMap<unknown, number> | null
+  /** Up to two: comparing is quicker than looking up, and visits less memory. */
   readonly one: unknown
   readonly oneHits: number
   readonly other: unknown
   readonly otherHits: number
-  /** More than two. */
-  readonly listed: ReadonlyMap<unknown, number> | null
   /** Rising bounds of number ranges; null for none. */
   readonly bounds: readonly number[] | null
+  /** Steps that want the attribute to be there, whatever it is. */
+  readonly present: number
+  /** Steps whose clause is negated. */
+  readonly negated: number
+  /** Steps without a clause here: whatever the value, they stay. */
+  readonly free: number
+  readonly next: Column | null
+  /** Steps that stay when the attribute is missing. */
+  readonly absent: number
   /** The steps of what lies below the first bound, on it, between it and the second, on that, and so on. */
   readonly cells: readonly number[]
-  readonly next: Column | null
 }
 
-/** The steps of a column that stay for a value as `read` gives it. */
+/** The steps of a column that stay for a value as `readRaw` gives it. */
 export function staying(column: Column, value: unknown): number {
-  if (value === undefined) return column.absent
-  return ((column.present | (typeof value === 'object' ? elementHits(column, value) : hits(column, value))) ^ column.negated) | column.free
+  let found: number
+  switch (typeof value) {
+    case 'string':
+    case 'boolean':
+      found = listedHits(column, value)
+      break
+    case 'number':
+      found = listedHits(column, value)
+      if (column.bounds !== null) found |= cellHits(column.bounds, column.cells, value)
+      break
+    case 'object':
+      if (value === null) return column.absent
+      found = elementHits(column, value)
+      break
+    case 'bigint':
+      found = 0
+      break
+    default:
+      return column.absent
+  }
+  return ((column.present | found) ^ column.negated) | column.free
 }
 
 function hits(column: Column, value: unknown): number {
-  const { listed, bounds } = column
-  const found =
-    listed !== null ? (listed.get(value) ?? 0) : value === column.one ? column.oneHits : value === column.other ? column.otherHits : 0
-  return bounds !== null && typeof value === 'number' ? found | cellHits(bounds, column.cells, value) : found
+  const found = listedHits(column, value)
+  return column.bounds !== null && typeof value === 'number' ? found | cellHits(column.bounds, column.cells, value) : found
+}
+
+function listedHits({ listed, one, oneHits, other, otherHits }: Column, value: unknown): number {
+  if (listed !== null) return listed.get(value) ?? 0
+  return value === one ? oneHits : value === other ? otherHits : 0
 }
 
 /** Any element of an array may satisfy a clause; an object satisfies none. */
@@ -133,7 +158,14 @@ function blockOf(steps: readonly Step[], next: Block | null): Block {
   const all = 2 ** steps.length - 1
   let column: Column | null = null
   for (const draft of [...drafts.values()].flat().reverse()) column = columnOf(draft, all, column)
-  return { all, column, serves: steps.map(step => step.serve), residual, next }
+  return {
+    column,
+    all,
+    residual: residual.some(clauses => clauses !== null) ? residual : null,
+    literals: steps.map(step => step.serve.literal),
+    rollouts: steps.map(step => step.serve.rollout),
+    next,
+  }
 }
 
 function hasColumn(clause: PreparedClause): boolean {
@@ -159,19 +191,21 @@ function columnOf({ attribute, clauses }: Draft, all: number, next: Column | nul
   }
   const isShort = listed.size <= 2
   const [one, other] = isShort ? [...listed] : []
+  const { bounds, cells } = cellsOf(ranges)
   return {
     attribute,
-    free,
-    absent: absent | free,
-    present,
-    negated,
+    listed: isShort ? null : listed,
     one: one?.[0],
     oneHits: one?.[1] ?? 0,
     other: other?.[0],
     otherHits: other?.[1] ?? 0,
-    listed: isShort ? null : listed,
-    ...cellsOf(ranges),
+    bounds,
+    present,
+    negated,
+    free,
     next,
+    absent: absent | free,
+    cells,
   }
 }
 

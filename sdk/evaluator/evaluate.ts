@@ -1,8 +1,6 @@
 /** Prepared ruleset + flag key + context → value and reason. Synchronous, pure, and never throws. */
 import type { Context } from '../../schemas/context.ts'
 import type { ValueType } from '../../schemas/reason.ts'
-import { read } from './attribute.ts'
-import { bucketKeyOf, bucketOf } from './bucket.ts'
 import { type Evaluation, type Outcome, outcomeOf } from './evaluation.ts'
 import { failure } from './flag.ts'
 import { firstFailing, firstMatch, NONE } from './match.ts'
@@ -17,6 +15,7 @@ import type {
   PreparedTarget,
 } from './prepared.ts'
 import { canMeet } from './prerequisites.ts'
+import { placeOf, roll, shareAt } from './rollout.ts'
 import { era, nextTurn } from './turn.ts'
 
 export { type Evaluation, typeOfValue } from './evaluation.ts'
@@ -115,16 +114,20 @@ function decide(flag: PreparedFlag, context: Context, turn: number, trace: Trace
 
 /** The first target or rule that matches, or the fallthrough. */
 function serve({ block, fallthrough }: PreparedFlag, context: Context, turn: number): Outcome {
-  const { literal, rollout } = (block === null ? null : firstMatch(block, context, turn)) ?? fallthrough
-  return literal ?? roll(rollout!, context, null)
+  const matched = block === null ? null : firstMatch(block, context, turn)
+  return matched ?? fallthrough.literal ?? roll(fallthrough.rollout!, context)
 }
 
+/** As `serve`, one by one. */
 function serveTraced(flag: PreparedFlag, context: Context, turn: number, trace: Trace): Outcome {
   const { literal, rollout } = tracedMatch(flag, context, turn, trace) ?? flag.fallthrough
-  return literal ?? roll(rollout!, context, trace)
+  if (literal !== null) return literal
+  const bucket = placeOf(rollout!, context)
+  const outcome = shareAt(rollout!, bucket)
+  trace.rollout(rollout!, bucket, outcome)
+  return outcome
 }
 
-/** As `firstMatch`, one by one. */
 function tracedMatch({ targets, rules }: PreparedFlag, context: Context, turn: number, trace: Trace): PreparedServe | null {
   for (const target of targets) {
     const isListed = firstFailing(target.clauses, context, turn) === NONE
@@ -153,7 +156,7 @@ function isMet(prerequisite: PreparedPrerequisite, context: Context, turn: numbe
 function decideParent(parent: PreparedFlag, context: Context, turn: number, trace: Trace | null): Outcome {
   if (trace === null && parent.settled !== null) return parent.settled
   if (parent.turn === turn && parent.era === era) return parent.decided
-  const result = decide(parent, context, turn, trace)
+  const result = trace === null && parent.isBare ? serve(parent, context, turn) : decide(parent, context, turn, trace)
   parent.turn = turn
   parent.era = era
   parent.decided = result
@@ -165,21 +168,6 @@ function meets(result: Outcome, prerequisite: PreparedPrerequisite): boolean {
   if (met) prerequisite.met = result
   else prerequisite.unmet = result
   return met
-}
-
-function roll(rollout: PreparedRollout, context: Context, trace: Trace | null): Outcome {
-  const key = bucketKeyOf(read(rollout.by, context))
-  const bucket = key === null ? null : bucketOf(key, rollout.seed)
-  const result = bucket === null ? rollout.unbucketed : share(rollout, bucket)
-  if (trace !== null) trace.rollout(rollout, bucket, result)
-  return result
-}
-
-/** Weights fill the buckets in order; the last share takes what remains, also of weights that do not add up. */
-function share({ bounds, results }: PreparedRollout, bucket: number): Outcome {
-  let i = 0
-  while (i < bounds.length && bucket >= bounds[i]!) i++
-  return results[i]!
 }
 
 function mismatch(flag: PreparedFlag): Outcome {

@@ -66,11 +66,11 @@ export function prepareFlag(key: string, document: unknown, linking: Linking): P
   return {
     settled: null,
     isBare: false,
+    block: body.block,
+    fallthrough: body.fallthrough,
     kills,
     fixed: null,
     open: body.prerequisites,
-    block: body.block,
-    fallthrough: body.fallthrough,
     turn: 0,
     era: 0,
     decided: off,

@@ -1,8 +1,10 @@
 /** Whether a context matches clauses, lists and segments. Only looks up: everything was prepared. */
 import type { Context } from '../../schemas/context.ts'
-import { type Attribute, read } from './attribute.ts'
+import { type Attribute, read, readRaw } from './attribute.ts'
 import { type Block, staying } from './columns.ts'
-import type { Link, PreparedClause, PreparedList, PreparedSegment, PreparedServe, SegmentVerdict } from './prepared.ts'
+import type { Outcome } from './evaluation.ts'
+import type { Link, PreparedClause, PreparedList, PreparedSegment, SegmentVerdict } from './prepared.ts'
+import { roll } from './rollout.ts'
 import { era } from './turn.ts'
 
 /** What `firstFailing` answers when all clauses match. */
@@ -18,7 +20,7 @@ export const VERDICTS = {
 } as const satisfies Record<string, SegmentVerdict>
 
 /** The outcome of the first target or rule that matches; null when none does. */
-export function firstMatch(first: Block, context: Context, turn: number): PreparedServe | null {
+export function firstMatch(first: Block, context: Context, turn: number): Outcome | null {
   for (let block: Block | null = first; block !== null; block = block.next) {
     let candidates = block.all
     let attribute: Attribute | null = null
@@ -26,7 +28,7 @@ export function firstMatch(first: Block, context: Context, turn: number): Prepar
     for (let column = block.column; column !== null; column = column.next) {
       if (column.attribute !== attribute) {
         ;({ attribute } = column)
-        value = read(attribute, context)
+        value = readRaw(attribute, context)
       }
       candidates &= staying(column, value)
       if (candidates === 0) break
@@ -34,8 +36,9 @@ export function firstMatch(first: Block, context: Context, turn: number): Prepar
     // The lowest bit is the first step.
     for (; candidates !== 0; candidates &= candidates - 1) {
       const step = 31 - Math.clz32(candidates & -candidates)
-      const clauses = block.residual[step]!
-      if (clauses === null || firstFailing(clauses, context, turn) === NONE) return block.serves[step]!
+      const clauses = block.residual === null ? null : block.residual[step]!
+      if (clauses === null || firstFailing(clauses, context, turn) === NONE)
+        return block.literals[step] ?? roll(block.rollouts[step]!, context)
     }
   }
   return null

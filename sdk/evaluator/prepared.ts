@@ -43,14 +43,14 @@ export interface PreparedFlag {
   settled: Outcome | null
   /** Neither settled nor killed, and no prerequisite or segment is asked: targets, rules and the fallthrough alone decide. */
   isBare: boolean
+  /** Targets and rules, to be found quickly; null when there are none. */
+  readonly block: Block | null
+  readonly fallthrough: PreparedServe
   readonly kills: readonly PreparedKill[]
   /** The answer once no kill covers the context, where no context can change it: it is off, cannot be decided, or nothing else asks. */
   fixed: Outcome | null
   /** The prerequisites that depend on the context: the others are met whatever it is. */
   open: readonly PreparedPrerequisite[]
-  /** Targets and rules, to be found quickly; null when there are none. */
-  readonly block: Block | null
-  readonly fallthrough: PreparedServe
 
   /** The answer in the evaluation under way: many flags may ask for the same prerequisite. */
   turn: number
