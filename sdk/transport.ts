@@ -118,7 +118,14 @@ export function networkTransport(base: string, key: string): Transport {
         dispatcher: peeking(dispatcher, header => (askedMs = retryAfterMs(header))),
       })
       const link: Link = {
-        send: text => websocket.send(text),
+        send: text => {
+          // What is sent in one turn, as the receipts of a burst of changes are, leaves in one write.
+          if (socket?.writableCorked === 0) {
+            socket.cork()
+            process.nextTick((corked: Socket) => corked.uncork(), socket)
+          }
+          websocket.send(text)
+        },
         drop: () => {
           if (isOver) return
           end()
