@@ -1,34 +1,16 @@
 /** The client against the real server: values, changes, kills, restarts, receipts and counts. */
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { connect } from '../../sdk/index.ts'
 import type { Options, Sluice } from '../../sdk/types.ts'
 import { startServer, type TestServer } from '../server/start.ts'
+import { holds, open as openClient, stayAlive } from './open.ts'
 
-const LONG_MS = 120_000
 const ENVIRONMENT = '/api/v1/projects/default/environments/development'
 
-// Nothing of the SDK keeps a process alive, so that a test which waits for it alone must.
-const alive = setInterval(() => undefined, LONG_MS)
-t.teardown(() => clearInterval(alive))
+stayAlive(t)
 
 function open(t: Test, server: TestServer, options: Partial<Options> = {}): Sluice {
-  const client = connect({ url: server.url, key: server.serverKey, logger: {}, readyTimeoutMs: LONG_MS, ...options })
-  t.teardown(() => client.close())
-  return client
-}
-
-/** Resolves once the condition holds; looked at after every change. */
-function holds(client: Sluice, condition: () => boolean): Promise<void> {
-  return new Promise(resolve => {
-    const check = (): void => {
-      if (!condition()) return
-      for (const end of ends) end()
-      resolve()
-    }
-    const ends = [client.on('change', check), client.on('stale', check), client.on('ready', check)]
-    check()
-  })
+  return openClient(t, server.url, { key: server.serverKey, ...options })
 }
 
 async function write(t: Test, server: TestServer, method: string, path: string, body?: unknown): Promise<Record<string, unknown>> {

@@ -43,6 +43,10 @@ export async function startProxy(t: Teardown, target: string) {
     },
     /** Close every connection, at both ends. */
     cut,
+    /** Read nothing more, so that what is sent fills every buffer on the way. */
+    stall: () => {
+      for (const pair of pairs) for (const socket of pair) socket.pause()
+    },
     /** From now on bytes vanish, in both directions, and neither end learns of the other's. */
     freeze: (frozen: boolean) => void (isFrozen = frozen),
   }
