@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import type { Json } from '../../schemas/json.ts'
 import type { EvaluationError, Reason, ValueType } from '../../schemas/reason.ts'
+import { operatorCases } from './operators.ts'
 
 /** What must come out; a field that is not named is not looked at, but ids and `unbucketed` left out must be absent. */
 export interface Expected {
@@ -40,14 +41,15 @@ export interface CaseGroup {
 
 const FOLDER = new URL('../../../test/fixtures/evaluation/', import.meta.url)
 
-/** Every group of every file, in the files' order. */
+/** Every group of every file, in the files' order; then those of the table of operators. */
 export function evaluationCases(): CaseGroup[] {
   const files = readdirSync(FOLDER)
     .filter(name => name.endsWith('.json'))
     .sort()
-  return files.flatMap(file => {
+  const written = files.flatMap(file => {
     const groups = JSON.parse(readFileSync(new URL(file, FOLDER), 'utf8')) as (Partial<CaseGroup> &
       Pick<CaseGroup, 'name' | 'ruleset' | 'cases'>)[]
     return groups.map(group => ({ readOnly: false, ...group, file }))
   })
+  return [...written, ...operatorCases()]
 }
