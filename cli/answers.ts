@@ -4,6 +4,7 @@ import type { Change } from '../schemas/change.ts'
 import type { Flag } from '../schemas/flag.ts'
 import type { Kill } from '../schemas/kill.ts'
 import type { Segment } from '../schemas/segment.ts'
+import type { EvaluationSeries, Problem, Usage } from '../schemas/usage.ts'
 
 /** Every write in one environment: the revision that now stands and the entry written, null when nothing changed. */
 export interface Written {
@@ -29,14 +30,20 @@ export interface Killed extends Written {
   readonly kill: Kill
   readonly flag: string
   readonly existing: boolean
-  readonly affected: { readonly downstream: readonly string[] }
+  readonly affected: Affected
+}
+
+/** What else a kill turns off, and how often each flag was evaluated in the last hour; an older server does not say. */
+export interface Affected {
+  readonly downstream: readonly string[]
+  readonly lastHour?: Readonly<Record<string, number>>
 }
 
 export interface KilledMany extends Written {
   readonly kills: readonly { readonly flag: string; readonly kill: Kill; readonly existing: boolean }[]
   /** Flags that could not be killed so; the others were not kept waiting. */
   readonly skipped: readonly { readonly flag: string; readonly code: string; readonly message: string }[]
-  readonly affected: { readonly downstream: readonly string[] }
+  readonly affected: Affected
 }
 
 export interface Lifted extends Written {
@@ -57,6 +64,22 @@ export interface FlagOverview {
   readonly name?: string
   readonly tags?: readonly string[]
   readonly environments: Readonly<Record<string, { readonly enabled: boolean; readonly version: number; readonly killed: boolean }>>
+}
+
+export interface Evaluations {
+  readonly usage: Usage
+  readonly problems: readonly Problem[]
+  readonly series: readonly EvaluationSeries[]
+}
+
+export interface Telemetry {
+  readonly unknownFlags: readonly (Problem & { readonly meant: string | null })[]
+  readonly wrongTypes: readonly (Problem & { readonly type: string | null })[]
+  readonly unknownOperators: readonly Problem[]
+  readonly errors: readonly Problem[]
+  readonly evaluations: number
+  readonly dropped: { readonly sdk: number; readonly server: number; readonly since: string }
+  readonly storing: { readonly waiting: number; readonly problem: string | null }
 }
 
 export interface Changes {

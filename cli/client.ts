@@ -204,6 +204,10 @@ function adviceFor(body: ErrorBody, response: Response): string | null {
       return 'See the revisions with "sluice history".'
     case 'VERSION_CONFLICT':
       return 'Somebody changed it meanwhile. Look, then run the command again.'
+    case 'FLAG_IN_USE':
+      if (detailsOf(body).some(detail => detail.code === 'evaluated_recently'))
+        return 'See who asks with "sluice flag show"; --force archives it all the same.'
+      return null
     case 'REVERT_CONFLICT':
       // A kill or lift is never reverted, whatever is forced.
       if (detailsOf(body).some(detail => detail.code === 'is_override')) return 'Use "sluice lift", or "sluice kill" to bring one back.'

@@ -21,6 +21,7 @@ import { addRevert } from './commands/revert.ts'
 import { addSegments } from './commands/segments.ts'
 import { addServe } from './commands/serve.ts'
 import { addStatus } from './commands/status.ts'
+import { addTelemetry } from './commands/telemetry.ts'
 import { addWatch } from './commands/watch.ts'
 import { VERSION } from './version.ts'
 
@@ -49,6 +50,7 @@ const COMMANDS = [
   addExplain,
   addWatch,
   addInstances,
+  addTelemetry,
   addHistory,
   addDiff,
   addRevert,

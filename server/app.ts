@@ -22,8 +22,7 @@ import { startExpiry } from './kills/expiry.ts'
 import { killRoutes } from './kills/routes.ts'
 import { openLifecycle } from './lifecycle.ts'
 import { openLogger } from './logger.ts'
-import { openLog } from './log/log.ts'
-import type { ChangeLog } from './log/types.ts'
+import { type OpenedLog, openLog } from './log/log.ts'
 import { measureRequests } from './metrics/measure.ts'
 import { metricsRoutes } from './metrics/routes.ts'
 import { watchStalls } from './metrics/stalls.ts'
@@ -58,7 +57,7 @@ export interface SluiceOptions {
   /** Unless given, JSON lines on standard error. */
   readonly logger?: FastifyBaseLogger
   /** Unless given, the one in `config.data`. It is closed with the server. */
-  readonly log?: ChangeLog
+  readonly log?: OpenedLog
   /** Adds more routes, for who embeds the server and for tests. Each needs a policy. */
   readonly extend?: (app: FastifyInstance, services: Services) => void
 }
@@ -86,7 +85,7 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
   const log = options.log ?? (await openLog({ data: config.data, clock, logger }))
   const firstKeys = await setUp(log, clock, config)
   const keys = openKeyRing({ log, clock, logger, config, project: FIRST_PROJECT, environment: FIRST_ENVIRONMENT })
-  const usage = openUsage({ clock, log })
+  const usage = await openUsage({ clock, logger, log, storage: log.storage.counts, config })
   // Told of a change before the evaluator's own view of it is prepared: SDKs wait for it, this server only when it is asked.
   const hub = openHub({ clock, logger, log, keys, usage, rulesets: { current: name => rulesets.current(name) }, config })
   const rulesets = openRulesets(log)
@@ -117,7 +116,7 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
   compareRoutes(app, services)
   instanceRoutes(app, services)
   streamRoutes(app, services, hub)
-  telemetryRoutes(app, services)
+  telemetryRoutes(app, services, usage)
   ofrepRoutes(app, services)
   app.get('/', { config: { policy: everyone } }, (_request, reply) => reply.redirect('/docs'))
   options.extend?.(app, services)
@@ -132,6 +131,7 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
     await hub.close()
     rulesets.close()
     keys.close()
+    await usage.close()
     await log.close()
   }
 

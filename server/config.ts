@@ -47,6 +47,10 @@ const configSchema = z.object({
   handshakesPerSecond: whole(1, 100_000, 500),
   /** Milliseconds that a graceful close may take. */
   closeTimeoutMs: whole(100, 600_000, 10_000),
+  /** How long evaluations are kept by the minute, in hours; then they are kept by the hour. */
+  minuteCountsHours: whole(24, 1_440, 48),
+  /** How long evaluations are kept by the hour, in days: 13 months, to compare a month with that of the year before. */
+  hourCountsDays: whole(7, 3_660, 400),
 })
 
 export type Config = Readonly<z.infer<typeof configSchema>>
@@ -61,6 +65,8 @@ export const VARIABLES = {
   logLevel: 'SLUICE_LOG_LEVEL',
   handshakesPerSecond: 'SLUICE_HANDSHAKES_PER_SECOND',
   closeTimeoutMs: 'SLUICE_CLOSE_TIMEOUT_MS',
+  minuteCountsHours: 'SLUICE_MINUTE_COUNTS_HOURS',
+  hourCountsDays: 'SLUICE_HOUR_COUNTS_DAYS',
 } as const satisfies Record<keyof Config, string>
 
 /** Variables of the CLI and SDK that the server lets pass. */

@@ -2,6 +2,8 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Instance, Receipts } from '../schemas/instance.ts'
 import type { Counts } from '../schemas/stream.ts'
+import type { EvaluationSeries, Problem, Usage as FlagUsage } from '../schemas/usage.ts'
+import type { Evaluation } from '../sdk/evaluator/evaluation.ts'
 import type { Prepared } from '../sdk/evaluator/prepare.ts'
 import type { Access } from './access/policy.ts'
 import type { Clock } from './clock.ts'
@@ -43,20 +45,48 @@ export interface Hub {
   arrived(log: string, revision: number, waitMs: number): Promise<Receipts>
 }
 
-/** Evaluation counts as SDKs report them and as OFREP adds them. */
-export interface Usage {
-  add(log: string, counts: Pick<Counts, 'counts' | 'dropped' | 'unknownOperators' | 'tracked'>): void
-  /** One evaluation that this server made itself. */
-  one(log: string, flag: string, variation: string | null, unbucketed: boolean): void
-  /** Evaluations and moment of the last one per flag, since this server started. */
-  flag(log: string, flag: string): FlagUsage
-  unknownOperators(log: string): readonly { readonly op: string; readonly where: string }[]
+/** Whose evaluations they are. */
+export interface Asker {
+  /** As the application calls itself; for OFREP the name of its key. */
+  readonly service: string
+  readonly instance: string
+  readonly sdk: string
 }
 
-export interface FlagUsage {
-  readonly evaluations: number
-  readonly unbucketed: number
-  readonly variations: Readonly<Record<string, number>>
-  readonly firstSeen: string | null
-  readonly lastSeen: string | null
+/** Evaluation counts as SDKs report them and as OFREP adds them. */
+export interface Usage {
+  add(log: string, counts: Pick<Counts, 'counts' | 'dropped' | 'unknownOperators' | 'tracked'>, by: Asker): void
+  /** One evaluation that this server made itself. `by` is the same object for the same caller. */
+  one(log: string, flag: string, evaluation: Evaluation, by: Asker): void
+  /** This server was asked for a flag that does not exist. */
+  unknown(log: string, flag: string, by: Asker): void
+  /** Evaluations within the last 60 minutes: from memory, so that a kill never waits for it. */
+  lastHour(log: string, flag: string): number
+  /** When the flag was evaluated last, in ms since 1970; null for never. From memory. */
+  lastSeen(log: string, flag: string): number | null
+  /** Never fails: what cannot be read from the database is left out. */
+  flag(log: string, flag: string): Promise<FlagUsage>
+  /** `since` and `until` in ms since 1970. Errors: `STORAGE_UNAVAILABLE`, `LOG_DAMAGED`. */
+  series(
+    log: string,
+    flag: string,
+    range: { readonly since: number; readonly until: number; readonly stepMs: number },
+  ): Promise<readonly EvaluationSeries[]>
+  /** Whether a flag was ever evaluated, one that has left included. */
+  isCounted(log: string, flag: string): boolean
+  /** Since when flags of a log are counted, in ms since 1970; null when none was. */
+  countedSince(log: string): number | null
+  /** Most recent first; a flag asked for that has been made since is among them. */
+  problems(log: string): readonly Problem[]
+  dropped(log: string): Dropped
+}
+
+/** Evaluations that no longer fitted, so that only their number is known. */
+export interface Dropped {
+  /** As SDKs report them. */
+  readonly sdk: number
+  /** Here. */
+  readonly server: number
+  /** The start of the server. */
+  readonly since: string
 }

@@ -2,7 +2,7 @@
 import { type Command, Option } from 'commander'
 import type { Flag, FlagInput, FlagKind } from '../../schemas/flag.ts'
 import type { Json } from '../../schemas/json.ts'
-import type { FlagWritten, Written, WrittenEverywhere } from '../answers.ts'
+import type { Evaluations, FlagWritten, Written, WrittenEverywhere } from '../answers.ts'
 import { at } from '../client.ts'
 import { collect } from '../collect.ts'
 import { documentYaml, readObject } from '../documents.ts'
@@ -12,6 +12,7 @@ import { momentText } from '../moment.ts'
 import { withWait, type WaitOptions } from '../receipts.ts'
 import { reportWrite, undoText } from '../report.ts'
 import { openSession, type Session, pathOf } from '../session.ts'
+import { barsText, evaluatedText, problemText, seenText } from '../usage.ts'
 import { affectedText, clauseText, FLAG_KINDS, ruleText, serveText, stateOf, valueText } from '../words.ts'
 import { addFlagRules } from './flag-rules.ts'
 import { addFlagSet } from './flag-set.ts'
@@ -35,20 +36,27 @@ export function addFlag(program: Command): void {
 function addShow(parent: Command): void {
   parent
     .command('show')
-    .description('What a flag is, and what it does in an environment.')
+    .description('What a flag is, what it does in an environment, and how it is used there.')
     .argument('<flag>')
     .option('--yaml', 'as the document it is, to read or edit')
     .addHelpText('after', '\nExamples:\n  $ sluice flag show checkout -e production\n  $ sluice flag show checkout -e production --yaml')
     .action(async (key: string, options: { yaml?: boolean }, self: Command) => {
       const session = openSession(self)
-      const flag = await session.client().call<Flag>(`${session.environmentPath}${at`/flags/${key}`}`)
-      if (options.yaml === true && !session.output.json) return session.output.raw(documentYaml(flag))
-      session.output.data(flag)
-      for (const line of flagLines(flag, session)) session.output.line(line)
+      const path = `${session.environmentPath}${at`/flags/${key}`}`
+      const document = session.client().call<Flag>(path)
+      if (options.yaml === true && !session.output.json) return session.output.raw(documentYaml(await document))
+      // Only to say more: a server that cannot tell has the flag all the same.
+      const used = session
+        .client()
+        .call<Evaluations>(`${path}/evaluations`, { query: { step: '1h' } })
+        .catch(() => null)
+      const [flag, evaluations] = await Promise.all([document, used])
+      session.output.data({ ...flag, ...(evaluations === null ? {} : { usage: evaluations.usage, problems: evaluations.problems }) })
+      for (const line of flagLines(flag, evaluations, session)) session.output.line(line)
     })
 }
 
-function flagLines(flag: Flag, session: Session): string[] {
+function flagLines(flag: Flag, evaluations: Evaluations | null, session: Session): string[] {
   const { colors } = session.output
   const row = (label: string, text: string): string[] => (text === '' ? [] : [`  ${colors.dim(label.padEnd(13))} ${text}`])
   const rules = flag.rules.map((rule, i) => `${i + 1}. ${rule.id}${rule.name === undefined ? '' : ` (${rule.name})`}: ${ruleText(rule)}`)
@@ -79,7 +87,19 @@ function flagLines(flag: Flag, session: Session): string[] {
     ),
     ...rules.flatMap(rule => row('rule', rule)),
     ...row('otherwise', serveText(flag.fallthrough)),
+    ...(evaluations === null ? [] : usageRows(evaluations, row)),
     ...flag.kills.slice(0, 1).flatMap(kill => row('lift', `sluice lift ${flag.key} -e ${session.settings.environment} --id ${kill.id}`)),
+  ]
+}
+
+function usageRows({ usage, problems, series }: Evaluations, row: (label: string, text: string) => string[]): string[] {
+  const now = Date.now()
+  return [
+    ...row('evaluated', evaluatedText(usage)),
+    ...row('seen', seenText(usage, now)),
+    ...row('by the hour', barsText(series)),
+    // One that an instance did not have yet is no problem of the flag.
+    ...problems.filter(({ code }) => code !== 'FLAG_NOT_FOUND').flatMap(problem => row('problem', problemText(problem, now))),
   ]
 }
 

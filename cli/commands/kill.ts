@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import type { Clause } from '../../schemas/clause.ts'
 import type { Flag } from '../../schemas/flag.ts'
 import type { Kill, KillRequest } from '../../schemas/kill.ts'
-import type { Killed, KilledMany, Written } from '../answers.ts'
+import type { Affected, Killed, KilledMany, Written } from '../answers.ts'
 import { at } from '../client.ts'
 import { collect } from '../collect.ts'
 import { EXIT, usage } from '../failure.ts'
@@ -11,8 +11,12 @@ import { durationText, momentAhead, momentText } from '../moment.ts'
 import { withWait, type WaitOptions } from '../receipts.ts'
 import { reportWrite } from '../report.ts'
 import { openSession, type Session } from '../session.ts'
+import { numberText } from '../usage.ts'
 import { parseWhere } from '../where.ts'
 import { affectedText, countText, variationText } from '../words.ts'
+
+/** Flags named with how often they were asked for, before the others are summed. */
+const ASKED_SHOWN = 5
 
 interface KillOptions extends WaitOptions {
   readonly where: readonly string[]
@@ -96,7 +100,11 @@ async function reportOne(session: Session, killed: Killed, options: KillOptions)
     : `${killed.dryRun === true ? 'WOULD KILL' : 'KILLED'} ${flag} in ${session.place}`
   await reportWrite(session, killed, options, {
     title,
-    rows: [...killRows(kill, document), ['also off', downstreamText(killed.affected.downstream, flag, kill.clauses)]],
+    rows: [
+      ...killRows(kill, document),
+      ['also off', downstreamText(killed.affected.downstream, flag, kill.clauses)],
+      ['asked', askedText(killed.affected)],
+    ],
     undo: ['lift', flag, '-e', session.settings.environment, '--id', kill.id],
     ...(killed.existing ? { next: 'nothing new was written; the kill that stood goes on' } : {}),
   })
@@ -122,6 +130,7 @@ async function reportMany(session: Session, killed: KilledMany, options: KillOpt
       ),
       ...(first === undefined ? [] : killRows(first.kill, null).filter(([label]) => label !== 'serves')),
       ['also off', downstreamText(killed.affected.downstream, 'them', first?.kill.clauses ?? [])],
+      ['asked', askedText(killed.affected)],
     ],
     undo: first === undefined ? null : ['lift', '-e', session.settings.environment, ...undone.flatMap(each => ['--id', each.kill.id])],
   })
@@ -152,6 +161,16 @@ function downstreamText(downstream: readonly string[], flag: string, clauses: re
   if (downstream.length === 0) return ''
   const who = clauses.length === 0 ? '' : ', for the same contexts'
   return `${downstream.join(', ')} (${downstream.length === 1 ? 'it needs' : 'they need'} ${flag}${who})`
+}
+
+/** How often they were asked for: who is affected, and how many. */
+function askedText({ lastHour }: Affected): string {
+  if (lastHour === undefined) return ''
+  const asked = Object.entries(lastHour).sort(([, a], [, b]) => b - a)
+  if (asked.length === 0) return 'not once in the last hour'
+  const shown = asked.slice(0, ASKED_SHOWN).map(([flag, count]) => `${flag} ${numberText(count)}`)
+  const others = asked.slice(ASKED_SHOWN).reduce((sum, [, count]) => sum + count, 0)
+  return `in the last hour ${shown.join(', ')}${others === 0 ? '' : `, others ${numberText(others)}`} times`
 }
 
 /** The flag as the change leaves it: saves a request when seconds count. */

@@ -16,6 +16,8 @@ const SETTINGS = [
   ['--log-level <level>', 'SLUICE_LOG_LEVEL', 'fatal, error, warn, info, debug, trace or silent (default: info)'],
   ['--handshakes-per-second <number>', 'SLUICE_HANDSHAKES_PER_SECOND', 'websocket handshakes admitted per second (default: 500)'],
   ['--close-timeout-ms <ms>', 'SLUICE_CLOSE_TIMEOUT_MS', 'how long a graceful close may take (default: 10000)'],
+  ['--minute-counts-hours <hours>', 'SLUICE_MINUTE_COUNTS_HOURS', 'how long evaluations are kept by the minute (default: 48)'],
+  ['--hour-counts-days <days>', 'SLUICE_HOUR_COUNTS_DAYS', 'how long evaluations are kept by the hour (default: 400)'],
 ] as const
 
 /** Variables of the CLI, and no business of the server: least of all the key. */

@@ -26,6 +26,12 @@ export function findSegment(state: State, key: string): Segment {
 
 /** ` Did you mean "new-cart"?`, or where to look. */
 function suggestion(key: string, known: Iterable<string>, list: string): string {
+  const best = nearest(key, known)
+  return best === undefined ? ` ${list} lists what exists.` : ` Did you mean "${best}"?`
+}
+
+/** The known key that was meant, if one is so near that it is likely. */
+export function nearest(key: string, known: Iterable<string>): string | undefined {
   let best: string | undefined
   let least = Math.max(1, Math.floor(key.length / 4)) + 1
   for (const candidate of known) {
@@ -36,7 +42,7 @@ function suggestion(key: string, known: Iterable<string>, list: string): string 
       best = candidate
     }
   }
-  return best === undefined ? ` ${list} lists what exists.` : ` Did you mean "${best}"?`
+  return best
 }
 
 /** Levenshtein distance, given up at `limit`. */

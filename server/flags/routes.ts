@@ -4,15 +4,18 @@ import { z } from 'zod'
 import { changeSchema } from '../../schemas/change.ts'
 import { SluiceError } from '../../schemas/errors.ts'
 import { FLAG_KINDS, type Flag, flagDefinitionPatchSchema, flagInputSchema, flagPatchSchema, flagSchema } from '../../schemas/flag.ts'
-import { keySchema, nameSchema, textSchema } from '../../schemas/key.ts'
+import { keySchema, momentSchema, nameSchema, textSchema } from '../../schemas/key.ts'
 import { DOCUMENT_BYTES_MAX } from '../../schemas/limits.ts'
+import { type Usage, usageSchema } from '../../schemas/usage.ts'
 import { role } from '../access/policy.ts'
+import { moment } from '../clock.ts'
 import { environmentLog } from '../environments/find.ts'
 import { route, writeQuerySchema } from '../http/route.ts'
 import { checkVersion, leftBy, writeFields, written } from '../http/write.ts'
-import { logOf } from '../log/types.ts'
+import { logOf, type State } from '../log/types.ts'
 import { checkEdits } from '../rulesets/check.ts'
 import type { Services } from '../services.ts'
+import { NEVER_USED } from '../telemetry/usage.ts'
 import { planArchive } from './archive.ts'
 import { arranged, DEFINITION_FIELDS, picked } from './arrange.ts'
 import { completeFlag, patchDefinition, patchSettings, randomSeed } from './defaults.ts'
@@ -34,6 +37,13 @@ const listQuerySchema = z.strictObject({
   kind: z.enum(FLAG_KINDS).optional(),
   q: z.string().max(200).optional().meta({ description: 'A text within key, name, description, owner or a tag, whatever its case.' }),
   state: z.enum(['on', 'off', 'killed']).optional(),
+  unusedDays: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(3_660)
+    .optional()
+    .meta({ description: 'Flags that nobody evaluated for so many days, and that no other flag has as prerequisite.' }),
 })
 
 const flagAnswer = z.object({ revision: z.number().int(), change: changeSchema.nullable(), flag: flagSchema })
@@ -76,16 +86,22 @@ function inProject(app: FastifyInstance, services: Services): void {
     method: 'GET',
     url: `${PROJECT}/flags/:flag`,
     policy: role('viewer', 'project'),
-    summary: 'One flag: its definition, and the whole document of each environment',
+    summary: 'One flag: its definition, and the whole document of each environment with how it is used there',
     tag,
     description: 'The ETag is the sum of the versions: If-Match takes it when the definition is edited.',
-    response: z.looseObject({ key: keySchema, environments: z.record(z.string(), flagSchema) }),
-    handler({ params, reply }) {
+    response: z.looseObject({
+      key: keySchema,
+      environments: z.record(z.string(), flagSchema),
+      usage: z.record(z.string(), usageSchema),
+    }),
+    async handler({ params, reply }) {
       const standing = standingFlags(services, params)
       reply.header('etag', `"${sumOfVersions(standing)}"`)
       const environments: Record<string, Flag> = {}
       for (const { environment, flag } of standing) environments[environment] = flag
-      return { key: params.flag, ...picked(standing[0].flag, DEFINITION_FIELDS), environments }
+      const usage: Record<string, Usage> = {}
+      for (const { log, environment, flag } of standing) usage[environment] = await services.usage.flag(log, flag.key)
+      return { key: params.flag, ...picked(standing[0].flag, DEFINITION_FIELDS), environments, usage }
     },
   })
 
@@ -175,13 +191,14 @@ function inProject(app: FastifyInstance, services: Services): void {
     async handler(call) {
       const fields = writeFields(call)
       const key = call.params.flag ?? ''
-      standingFlags(services, call.params)
+      const usage = new Map<string, Usage>()
+      for (const { log } of standingFlags(services, call.params)) usage.set(log, await services.usage.flag(log, key))
       const environments = projectEnvironments(services, call.params.project ?? '')
       const { revisions, changes } = await commitEverywhere(services, environments, fields, 'flag.archive', state => {
         checkEverywhere(services, call)
         const flag = state.documents.flag.get(key)
         if (flag === undefined) return []
-        return planArchive(state, flag, services.usage.flag(state.log, key), services.clock.now(), call.query.force === 'true')
+        return planArchive(state, flag, usage.get(state.log) ?? NEVER_USED, services.clock.now(), call.query.force === 'true')
       })
       return { revisions, changes, ...(fields.dryRun ? { dryRun: true } : {}) }
     },
@@ -234,11 +251,18 @@ function inEnvironment(app: FastifyInstance, services: Services): void {
     summary: 'The flags of an environment',
     tag,
     query: listQuerySchema,
-    response: z.object({ revision: z.number().int(), flags: z.array(flagSchema) }),
+    response: z.object({
+      revision: z.number().int(),
+      flags: z.array(flagSchema),
+      /** With `unusedDays`: when each was evaluated last, null for never, and since when evaluations are counted here. */
+      lastSeen: z.record(z.string(), momentSchema.nullable()).optional(),
+      countedSince: momentSchema.nullable().optional(),
+    }),
     handler({ params, query }) {
       const state = services.log.state(environmentLog(services, params))
       const flags = [...state.documents.flag.values()].filter(flag => isListed(flag, query)).sort(byKey)
-      return { revision: state.revision, flags }
+      if (query.unusedDays === undefined) return { revision: state.revision, flags }
+      return { revision: state.revision, ...unused(services, state, flags, query.unusedDays) }
     },
   })
 
@@ -301,6 +325,7 @@ function inEnvironment(app: FastifyInstance, services: Services): void {
       const log = environmentLog(services, call.params)
       const key = call.params.flag ?? ''
       const fields = writeFields(call)
+      const usage = await services.usage.flag(log, key)
       const commit = await services.log.commit({
         log,
         ...fields,
@@ -308,7 +333,7 @@ function inEnvironment(app: FastifyInstance, services: Services): void {
         plan(state) {
           const flag = findFlag(state, key)
           checkVersion(`Flag "${key}" in "${log}"`, flag.version, call.ifMatch)
-          return planArchive(state, flag, services.usage.flag(log, key), services.clock.now(), call.query.force === 'true')
+          return planArchive(state, flag, usage, services.clock.now(), call.query.force === 'true')
         },
       })
       return written(commit, fields)
@@ -316,15 +341,21 @@ function inEnvironment(app: FastifyInstance, services: Services): void {
   })
 }
 
-type Standing = readonly [{ environment: string; flag: Flag }, ...{ environment: string; flag: Flag }[]]
+interface StandingFlag {
+  readonly log: string
+  readonly environment: string
+  readonly flag: Flag
+}
+type Standing = readonly [StandingFlag, ...StandingFlag[]]
 
 /** The flag in every environment that has it, at least one. Error: `FLAG_NOT_FOUND`. */
 function standingFlags(services: Services, params: Readonly<Record<string, string>>): Standing {
   const key = params.flag ?? ''
   const environments = projectEnvironments(services, params.project ?? '')
   const found = environments.flatMap(({ project, environment }) => {
-    const flag = services.log.state(logOf(project, environment)).documents.flag.get(key)
-    return flag === undefined ? [] : [{ environment, flag }]
+    const log = logOf(project, environment)
+    const flag = services.log.state(log).documents.flag.get(key)
+    return flag === undefined ? [] : [{ log, environment, flag }]
   })
   const [first, ...others] = found
   if (first !== undefined) return [first, ...others]
@@ -360,6 +391,19 @@ function refuseTaken(services: Services, environments: ReturnType<typeof project
   throw new SluiceError('ALREADY_EXISTS', `A flag "${key}" exists already in ${where}. ${cure}`, {
     details: [{ path: 'key', code: 'taken', message: `is the key of a flag in ${where}` }],
   })
+}
+
+/** Those of the flags that nobody evaluated for so long. A prerequisite is evaluated with the flag that needs it, which alone is counted. */
+function unused({ usage, clock }: Services, { log, documents }: State, flags: readonly Flag[], days: number) {
+  const needed = new Set([...documents.flag.values()].flatMap(flag => flag.prerequisites.map(each => each.flag)))
+  const before = clock.now() - days * 24 * 3_600_000
+  const idle = flags.filter(flag => !needed.has(flag.key) && (usage.lastSeen(log, flag.key) ?? -Infinity) < before)
+  const text = (at: number | null): string | null => (at === null ? null : moment(at))
+  return {
+    flags: idle,
+    lastSeen: Object.fromEntries(idle.map(({ key }) => [key, text(usage.lastSeen(log, key))])),
+    countedSince: text(usage.countedSince(log)),
+  }
 }
 
 function isListed(flag: Flag, query: z.infer<typeof listQuerySchema>): boolean {

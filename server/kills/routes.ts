@@ -23,7 +23,8 @@ const ENVIRONMENT = '/api/v1/projects/:project/environments/:environment'
 
 const revision = z.number().int()
 const change = changeSchema.nullable()
-const affected = z.object({ downstream: z.array(keySchema) })
+/** `lastHour`: how often each of them, the killed ones included, was evaluated within the last hour, where it was. */
+const affected = z.object({ downstream: z.array(keySchema), lastHour: z.record(z.string(), z.number().int()) })
 const liftAnswer = z.object({ revision, change, lifted: z.array(z.string()) })
 
 export function killRoutes(app: FastifyInstance, services: Services): void {
@@ -222,13 +223,16 @@ async function lift(
 }
 
 /** Looked for when the kill is on its way: no SDK waits for what the answer says besides. */
-function affectedBy(services: Services, log: string, killings: readonly Killing[]): { downstream: string[] } {
-  return {
-    downstream: downstreamOf(
-      services.log.state(log).documents.flag,
-      killings.map(killing => killing.flag.key),
-    ),
-  }
+function affectedBy(
+  services: Services,
+  log: string,
+  killings: readonly Killing[],
+): { downstream: string[]; lastHour: Record<string, number> } {
+  const killed = killings.map(killing => killing.flag.key)
+  const downstream = downstreamOf(services.log.state(log).documents.flag, killed)
+  // From memory alone: a kill waits for nothing that it does not need.
+  const counts = [...killed, ...downstream].map(flag => [flag, services.usage.lastHour(log, flag)] as const)
+  return { downstream, lastHour: Object.fromEntries(counts.filter(([, count]) => count > 0)) }
 }
 
 /** The keys of the flags with a tag, sorted. Error: `FLAG_NOT_FOUND` when none has it. */

@@ -40,7 +40,7 @@ export interface LogOptions {
  * Open the log in a data folder, check it, and bring it up to date.
  * Errors: `DATA_LOCKED`, `SQLITE_TOO_OLD`, `LOG_DAMAGED`, `DATA_TOO_NEW`, `STORAGE_FULL`, `STORAGE_UNAVAILABLE`.
  */
-export async function openLog(options: LogOptions): Promise<ChangeLog> {
+export async function openLog(options: LogOptions): Promise<OpenedLog> {
   makeFolder(options.data)
   const storage = await (options.openStorage ?? openDatabase)(options.data)
   try {
@@ -53,6 +53,11 @@ export async function openLog(options: LogOptions): Promise<ChangeLog> {
     await storage.close()
     throw error
   }
+}
+
+/** A log with the database it is in, for what else is kept there. Closing the log closes it. */
+export interface OpenedLog extends ChangeLog {
+  readonly storage: Storage
 }
 
 /** What a write has come to, on the log as it stood. */
@@ -80,9 +85,9 @@ function makeFolder(folder: string): void {
   }
 }
 
-class OpenLog implements ChangeLog {
+class OpenLog implements OpenedLog {
+  readonly storage: Storage
   readonly #options: LogOptions
-  readonly #storage: Storage
   /** What is true for everybody who asks, the entries that wait to be stored included. */
   readonly #logs: Map<string, Memory>
   /** Where each log stands in the database, as the head file says it. */
@@ -101,7 +106,7 @@ class OpenLog implements ChangeLog {
 
   constructor(options: LogOptions, storage: Storage, logs: Map<string, Memory>) {
     this.#options = options
-    this.#storage = storage
+    this.storage = storage
     this.#logs = logs
     this.#headFile = new HeadFile(options.data, this.#stored, options.logger)
     this.#journal = new Journal(options.data, options.logger)
@@ -112,7 +117,7 @@ class OpenLog implements ChangeLog {
   async recover(): Promise<void> {
     const commits = await this.#journal.read()
     for (const commit of commits) {
-      const entries = await replay(this.#storage, this.#logs, commit, this.#options.logger)
+      const entries = await replay(this.storage, this.#logs, commit, this.#options.logger)
       if (entries.length === 0) continue
       takeOver(this.#logs, entries)
       this.#waiting.push(entries)
@@ -170,7 +175,7 @@ class OpenLog implements ChangeLog {
     this.#retry?.cancel()
     this.#ballastTimer?.cancel()
     await this.#headFile.save()
-    await this.#storage.close()
+    await this.storage.close()
   }
 
   async #plan(writes: readonly Write[]): Promise<readonly Plan[]> {
@@ -261,7 +266,7 @@ class OpenLog implements ChangeLog {
       const pace = new Pace()
       const appends = entries.map(appendOf)
       if (pace.isDue()) await pace.rest()
-      await this.#storage.append(appends)
+      await this.storage.append(appends)
     } catch (error) {
       this.#failed(error)
       return this.#problem
@@ -337,7 +342,7 @@ class OpenLog implements ChangeLog {
       await this.#storeWaiting()
     } else {
       try {
-        await this.#storage.probe()
+        await this.storage.probe()
         this.#recovered()
       } catch (error) {
         this.#failed(error)
@@ -384,7 +389,7 @@ class OpenLog implements ChangeLog {
   }
 
   #sources(log: string): Sources {
-    return { storage: this.#storage, memory: this.#memory(log), waiting: this.#waiting.flat().filter(entry => entry.log === log) }
+    return { storage: this.storage, memory: this.#memory(log), waiting: this.#waiting.flat().filter(entry => entry.log === log) }
   }
 
   /** One after the other, in the order of the calls; a failed one does not hold up the next. */

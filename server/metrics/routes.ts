@@ -14,7 +14,7 @@ import type { Stalls } from './stalls.ts'
 export interface MetricSources {
   readonly services: Services
   readonly hub: Pick<HubHandle, 'statistics' | 'receipts'>
-  readonly usage: Pick<UsageHandle, 'total' | 'dropped' | 'tracked'>
+  readonly usage: Pick<UsageHandle, 'total' | 'dropped' | 'tracked' | 'storing'>
   readonly series: () => readonly Series[]
   readonly stalls: Pick<Stalls, 'count' | 'totalMs'>
 }
@@ -34,7 +34,7 @@ export function metricsRoutes(app: FastifyInstance, sources: MetricSources): voi
 }
 
 /** What goes up and down: asked for at each scrape. */
-function addGauges(registry: Registry, { services, hub }: MetricSources): void {
+function addGauges(registry: Registry, { services, hub, usage }: MetricSources): void {
   const registers = [registry]
   const labelNames = ['project', 'environment'] as const
   const perEnvironment = (name: string, help: string, read: (log: string) => number): void => {
@@ -77,6 +77,8 @@ function addGauges(registry: Registry, { services, hub }: MetricSources): void {
   single('sluice_sockets_behind', 'Open websockets that do not take what they are sent.', () => hub.statistics().behind)
   single('sluice_unsent_bytes', 'Bytes that wait for a websocket to take them.', () => hub.statistics().unsentBytes)
   single('sluice_storage_healthy', 'Whether the last write could be stored.', () => (services.log.status().healthy ? 1 : 0))
+  single('sluice_counts_waiting', 'Sums of evaluations that wait to be stored.', () => usage.storing().waiting)
+  single('sluice_counts_healthy', 'Whether the last sums of evaluations could be stored.', () => (usage.storing().problem === null ? 1 : 0))
   single('sluice_changes_volatile', 'Changes published but not yet stored.', () => services.log.status().volatile)
 }
 
@@ -90,7 +92,9 @@ function counters({ services, hub, usage, stalls }: MetricSources): string {
     const log = logOf(project, environment)
     const labels = `project=${quoted(project)},environment=${quoted(environment)}`
     evaluations.push(`sluice_evaluations_total{${labels}} ${usage.total(log)}`)
-    dropped.push(`sluice_evaluations_dropped_total{${labels}} ${usage.dropped(log)}`)
+    const lost = usage.dropped(log)
+    dropped.push(`sluice_evaluations_dropped_total{${labels},by="sdk"} ${lost.sdk}`)
+    dropped.push(`sluice_evaluations_dropped_total{${labels},by="server"} ${lost.server}`)
     for (const { event, count, value } of usage.tracked(log)) {
       tracked.push(`sluice_tracked_total{${labels},event=${quoted(event)}} ${count}`)
       values.push(`sluice_tracked_value{${labels},event=${quoted(event)}} ${value}`)
@@ -106,7 +110,7 @@ function counters({ services, hub, usage, stalls }: MetricSources): string {
   } = hub.statistics()
   return [
     counter('sluice_evaluations_total', 'Evaluations, as SDKs report them and as OFREP adds them.', evaluations),
-    counter('sluice_evaluations_dropped_total', 'Evaluations and tracked events that were only counted.', dropped),
+    counter('sluice_evaluations_dropped_total', 'Evaluations and tracked events that no longer fitted, in the SDK or here.', dropped),
     counter('sluice_tracked_total', 'Events that applications track.', tracked),
     // A gauge: values may be negative, and the sum then falls.
     metric('sluice_tracked_value', 'Sum of the values that tracked events came with.', 'gauge', values),

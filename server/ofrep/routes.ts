@@ -13,7 +13,7 @@ import { type Access, everyone, kinds } from '../access/policy.ts'
 import { rawRoute } from '../http/route.ts'
 import { hashOf } from '../log/canonical.ts'
 import { logOf } from '../log/types.ts'
-import type { Services } from '../services.ts'
+import type { Asker, Services } from '../services.ts'
 import { answerOf, type Failure, FAILURE_STATUS, type FailureCode, notFound, type Success, successText } from './answer.ts'
 import { contextOf, contextProblem } from './context.ts'
 
@@ -82,11 +82,13 @@ function single(services: Services, request: FastifyRequest, reply: FastifyReply
   if (problem !== null) return refuse(reply, { key, ...problem })
   const caller = callerOf(request)
   const flag = services.log.state(caller.log).documents.flag.get(key)
+  // What a client key asks for says little: it is public, and whoever has it may make up names.
+  if (flag === undefined && caller.kind === 'server') services.usage.unknown(caller.log, key, caller.asker)
   if (flag === undefined || !caller.sees(flag)) return refuse(reply, notFound(key))
 
   const prepared = services.rulesets.current(caller.log)
   const evaluation = evaluate(prepared, key, contextOf(request.body))
-  services.usage.one(caller.log, key, evaluation.variation, evaluation.unbucketed === true)
+  services.usage.one(caller.log, key, evaluation, caller.asker)
   const text = successText(key, evaluation, flag, prepared.revision, caller.showsRules)
   return typeof text === 'string' ? reply.header('content-type', JSON_TYPE).send(text) : refuse(reply, text)
 }
@@ -109,7 +111,7 @@ function bulk(services: Services, request: FastifyRequest, reply: FastifyReply):
   for (const [key, flag] of state.documents.flag) {
     if (!caller.sees(flag)) continue
     const evaluation = evaluate(prepared, key, context)
-    services.usage.one(caller.log, key, evaluation.variation, evaluation.unbucketed === true)
+    services.usage.one(caller.log, key, evaluation, caller.asker)
     flags.push(answerOf(key, evaluation, flag, prepared.revision, caller.showsRules))
   }
   return reply.send({ flags, metadata: { revision: prepared.revision, epoch: state.epoch } })
@@ -121,6 +123,8 @@ interface Caller {
   /** Whether rules, kills and prerequisites may be named to it. */
   readonly showsRules: boolean
   sees(flag: Flag): boolean
+  /** Whose evaluations they are. */
+  readonly asker: Asker
 }
 
 const seesAll = (): boolean => true
@@ -137,7 +141,8 @@ function callerOf({ access }: FastifyRequest): Caller {
     throw new Error('An OFREP route was reached without a key of an environment')
   const isServer = access.kind === 'server'
   const log = logOf(access.project, access.environment)
-  const caller = { log, kind: access.kind, showsRules: isServer, sees: isServer ? seesAll : seesVisible }
+  const asker = { service: access.name, instance: access.id, sdk: 'ofrep' }
+  const caller = { log, kind: access.kind, showsRules: isServer, sees: isServer ? seesAll : seesVisible, asker }
   callers.set(access, caller)
   return caller
 }

@@ -53,4 +53,47 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
         .execute()
     },
   },
+  '0002-evaluation-counts': {
+    async up(db: Kysely<unknown>) {
+      await db.schema
+        .createTable('counted_flags')
+        .addColumn('id', 'bigint', column => column.primaryKey())
+        .addColumn('log', 'text', column => column.notNull())
+        .addColumn('flag', 'text', column => column.notNull())
+        .addColumn('firstSeen', 'bigint', column => column.notNull())
+        .addColumn('lastSeen', 'bigint', column => column.notNull())
+        .addColumn('services', 'text', column => column.notNull())
+        .addUniqueConstraint('counted_flags_by_name', ['log', 'flag'])
+        .execute()
+      // Time comes first in these keys: what is written at one time then lies together, on few pages.
+      await db.schema
+        .createTable('minute_counts')
+        .addColumn('hour', 'bigint', column => column.notNull())
+        .addColumn('flag', 'bigint', column => column.notNull())
+        .addColumn('counts', 'bytea', column => column.notNull())
+        .addPrimaryKeyConstraint('minute_counts_key', ['hour', 'flag'])
+        .execute()
+      await db.schema
+        .createTable('hour_counts')
+        .addColumn('day', 'bigint', column => column.notNull())
+        .addColumn('flag', 'bigint', column => column.notNull())
+        .addColumn('counts', 'bytea', column => column.notNull())
+        .addPrimaryKeyConstraint('hour_counts_key', ['day', 'flag'])
+        .execute()
+      await db.schema
+        .createTable('problems')
+        .addColumn('log', 'text', column => column.notNull())
+        .addColumn('code', 'text', column => column.notNull())
+        .addColumn('subject', 'text', column => column.notNull())
+        .addColumn('detail', 'text', column => column.notNull())
+        .addColumn('service', 'text', column => column.notNull())
+        .addColumn('count', 'bigint', column => column.notNull())
+        .addColumn('firstSeen', 'bigint', column => column.notNull())
+        .addColumn('lastSeen', 'bigint', column => column.notNull())
+        .addColumn('instance', 'text', column => column.notNull())
+        .addColumn('sdk', 'text', column => column.notNull())
+        .addPrimaryKeyConstraint('problems_key', ['log', 'code', 'subject', 'detail', 'service'])
+        .execute()
+    },
+  },
 }

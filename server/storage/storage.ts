@@ -5,6 +5,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type Dialect, Kysely, Migrator, sql, type Transaction } from 'kysely'
 import { SluiceError } from '../../schemas/errors.ts'
+import { type CountStorage, countStorage } from './counts.ts'
 import { MIGRATIONS } from './migrations.ts'
 import type { ChangeRow, DocumentRow, LogRow, Tables } from './tables.ts'
 
@@ -65,6 +66,8 @@ export interface Storage {
   revisionAt(log: string, at: number): Promise<number>
   /** Write something that changes nothing: succeeds when writing is possible. */
   probe(): Promise<void>
+  /** What is counted beside the logs. */
+  readonly counts: CountStorage
   close(): Promise<void>
 }
 
@@ -135,6 +138,7 @@ export async function openStorage(database: Database): Promise<Storage> {
         return Number(row?.revision ?? 0)
       }),
     probe: () => guarded(() => probe(db)),
+    counts: countStorage(db, guarded),
     close: () => guarded(() => db.destroy()),
   }
 }

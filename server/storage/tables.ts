@@ -6,6 +6,12 @@ export interface Tables {
   /** Which documents an entry touched, so that the history of one flag is found without reading the whole log. */
   changed_documents: { log: string; type: string; key: string; revision: number }
   documents: DocumentRow & { log: string }
+  counted_flags: CountedFlagRow
+  /** Evaluations of one flag in one hour (hours since 1970), by the minute. */
+  minute_counts: { hour: number; flag: number; counts: Uint8Array }
+  /** Evaluations of one flag on one day (days since 1970, UTC), by the hour. */
+  hour_counts: { day: number; flag: number; counts: Uint8Array }
+  problems: ProblemRow
 }
 
 /** Where a log stands. */
@@ -45,4 +51,31 @@ export interface DocumentRow {
   readonly body: string
   /** Over log, type, key and body. */
   readonly hash: string
+}
+
+/** A flag that was evaluated at least once; `id` stands for it where it is counted, so that a row there is small. */
+export interface CountedFlagRow {
+  readonly id: number
+  readonly log: string
+  readonly flag: string
+  /** Milliseconds since 1970, as is `lastSeen`. */
+  readonly firstSeen: number
+  readonly lastSeen: number
+  /** JSON: who asked, with when last. */
+  readonly services: string
+}
+
+/** What applications asked for in vain, or could not understand. */
+export interface ProblemRow {
+  readonly log: string
+  readonly code: string
+  readonly subject: string
+  readonly detail: string
+  readonly service: string
+  readonly count: number
+  /** Milliseconds since 1970, as is `lastSeen`. */
+  readonly firstSeen: number
+  readonly lastSeen: number
+  readonly instance: string
+  readonly sdk: string
 }

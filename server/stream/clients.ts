@@ -10,7 +10,8 @@ import { Dependents } from '../../sdk/evaluator/dependents.ts'
 import { type Evaluation, evaluate } from '../../sdk/evaluator/evaluate.ts'
 import type { ChangeLog, State } from '../log/types.ts'
 import { answerOf } from '../ofrep/answer.ts'
-import type { Rulesets, Usage } from '../services.ts'
+import type { Access } from '../access/policy.ts'
+import type { Asker, Rulesets, Usage } from '../services.ts'
 import { textFrame } from './frame.ts'
 import type { Step } from './messages.ts'
 import { type Recent, stepsFrom } from './recent.ts'
@@ -23,6 +24,8 @@ const FRAMES_KEPT = 1_000
 
 /** What is known of one client. */
 export interface View {
+  /** Whose evaluations are counted: its key, as a page has no name of its own. */
+  readonly asker: Asker
   context: Context
   /** The client's own number for this context. */
   contextId: number
@@ -57,8 +60,8 @@ interface Scene {
   readonly frames: Map<string, Buffer>
 }
 
-export function openView(): View {
-  return { context: {}, contextId: 0, sent: null }
+export function openView(key: Pick<Access, 'id' | 'name'>): View {
+  return { asker: { service: key.name, instance: key.id, sdk: 'browser' }, context: {}, contextId: 0, sent: null }
 }
 
 export function openClients(options: {
@@ -151,7 +154,7 @@ export function openClients(options: {
   }
 
   /** A report from a page, cut down to what can be true. */
-  function count(name: string, counts: ClientCounts['counts']): void {
+  function count(view: View, name: string, counts: ClientCounts['counts']): void {
     const { documents } = options.log.state(name)
     const credible = counts.filter(({ flag: key, variation, reason, count }) => {
       const flag = documents.flag.get(key)
@@ -159,7 +162,7 @@ export function openClients(options: {
       // A document that cannot be understood may lack them.
       return variation === null || (Array.isArray(flag.variations) && flag.variations.some(one => one.key === variation))
     })
-    if (credible.length > 0) usage.add(name, { counts: credible, dropped: 0, unknownOperators: [] })
+    if (credible.length > 0) usage.add(name, { counts: credible, dropped: 0, unknownOperators: [] }, view.asker)
   }
 
   return {
@@ -177,7 +180,7 @@ export function openClients(options: {
           send(textFrame(`{"type":"current","contextId":${view.contextId},${placeOf(recent)}}`))
           return true
         case 'count':
-          count(name, action.counts.counts)
+          count(view, name, action.counts.counts)
           return true
         case 'sendChange':
         case 'join':

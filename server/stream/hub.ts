@@ -14,7 +14,7 @@ import type { Clock } from '../clock.ts'
 import type { Config } from '../config.ts'
 import { type Member, openReceipts } from '../instances/receipts.ts'
 import { type ChangeLog, type Published, SERVER_LOG } from '../log/types.ts'
-import type { Hub, KeyRing, Rulesets, Usage } from '../services.ts'
+import type { Asker, Hub, KeyRing, Rulesets, Usage } from '../services.ts'
 import { beatFrame, catchUpFrame, type Channel, currentFrame, fillRecent, followLog, openChannel, rulesetOf, take } from './channel.ts'
 import { openRounds } from './clientrounds.ts'
 import { openClients, openView, type View } from './clients.ts'
@@ -192,7 +192,7 @@ export function openHub(options: HubOptions): HubHandle {
   function welcome(socket: WebSocket, line: Duplex, { access, log: logName, isClient }: Admission): void {
     const channel = channelOf(logName)
     const session = openSession(clock.monotonic(), Math.random())
-    const view = isClient ? openView() : null
+    const view = isClient ? openView(access) : null
     const peer: Peer = { socket, line, access, channel, session, member: null, view, leaveTurns: () => undefined }
     totals.handshakesAccepted++
     if (isClient) clientSockets++
@@ -311,7 +311,7 @@ export function openHub(options: HubOptions): HubHandle {
         if (peer.member !== null) book.confirmed(channel.log, peer.member, action.revision)
         break
       case 'count':
-        usage.add(channel.log, action.counts)
+        usage.add(channel.log, action.counts, askerOf(peer))
         break
       case 'ping':
         peer.socket.ping()
@@ -488,4 +488,9 @@ export function openHub(options: HubOptions): HubHandle {
     drain,
     close,
   }
+}
+
+/** Whose counts they are. The hello has been said before: the session sees to it. */
+function askerOf({ member }: Peer): Asker {
+  return { service: member?.service ?? '', instance: member?.id ?? '', sdk: member?.sdk ?? '' }
 }

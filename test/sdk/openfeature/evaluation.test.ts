@@ -228,7 +228,7 @@ t.test('the OpenFeature provider', async t => {
 
   await t.test('counts evaluations, and sends the last of them when it is closed', async t => {
     const own = await openClient(t, environment)
-    const count = (): number => environment.services.usage.flag(LOG, 'internal').evaluations
+    const count = (): number => environment.services.usage.lastHour(LOG, 'internal')
     const before = count()
     for (let i = 0; i < 7; i++) await own.getBooleanValue('internal', false)
     await OpenFeature.getProvider(own.metadata.domain).onClose?.()

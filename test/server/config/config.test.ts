@@ -22,6 +22,8 @@ t.test('each setting is read from its variable', async t => {
     SLUICE_LOG_LEVEL: 'warn',
     SLUICE_HANDSHAKES_PER_SECOND: '7',
     SLUICE_CLOSE_TIMEOUT_MS: '1000',
+    SLUICE_MINUTE_COUNTS_HOURS: '24',
+    SLUICE_HOUR_COUNTS_DAYS: '90',
   })
   t.same(config, {
     host: '0.0.0.0',
@@ -32,6 +34,8 @@ t.test('each setting is read from its variable', async t => {
     logLevel: 'warn',
     handshakesPerSecond: 7,
     closeTimeoutMs: 1000,
+    minuteCountsHours: 24,
+    hourCountsDays: 90,
   })
   t.same(Object.keys(config).sort(), Object.keys(VARIABLES).sort(), 'and there are no others')
 })

@@ -235,17 +235,21 @@ t.test('a flag in use is not archived', async t => {
       path,
     )
   }
-  services.usage.add('default/development', {
-    counts: [{ flag: 'child', variation: 'on', reason: 'FALLTHROUGH', count: 3 }],
-    dropped: 0,
-    unknownOperators: [],
-  })
+  const counts = [{ flag: 'child', variation: 'on', reason: 'FALLTHROUGH', count: 12_031 }]
+  const by = { service: 'checkout-service', instance: 'i-1', sdk: 'node/1' }
+  services.usage.add('default/development', { counts, dropped: 0, unknownOperators: [] }, by)
+  clock.advance(3 * 3_600_000)
   t.match(await call('DELETE', `${D}/flags/child`), {
     status: 409,
-    body: { code: 'FLAG_IN_USE', message: /3 times.*force=true/, details: [{ code: 'evaluated_recently' }] },
+    body: {
+      code: 'FLAG_IN_USE',
+      message: /was evaluated 3 h ago by checkout-service: 12,031 times in the last day\..*force=true/,
+      details: [{ code: 'evaluated_recently' }],
+    },
   })
+  t.match(await call('DELETE', `${P}/flags/child`), { status: 409, body: { code: 'FLAG_IN_USE' } }, 'everywhere neither')
   t.equal((await call('DELETE', `${D}/flags/child?force=true&dryRun=true`)).status, 200, 'unless forced')
-  clock.advance(RECENT_MS)
+  clock.advance(RECENT_MS - 3 * 3_600_000)
   t.match(await call('DELETE', `${D}/flags/child`), { status: 200, body: { change: { action: 'flag.archive' } } }, 'or a day later')
   t.match(await call('GET', `${D}/flags/child`), { status: 404, body: { code: 'FLAG_NOT_FOUND' } })
   t.match(await call('DELETE', `${P}/flags/child`), {

@@ -127,14 +127,18 @@ t.test('a single evaluation', async t => {
 
   t.test('is counted', async t => {
     const { usage } = environment.services
-    const before = usage.flag(LOG, 'checkout').evaluations
+    const before = await usage.flag(LOG, 'checkout')
     await evaluate('checkout', CONTEXT)
     await evaluate('checkout', CONTEXT)
-    t.equal(usage.flag(LOG, 'checkout').evaluations, before + 2)
-    t.ok((usage.flag(LOG, 'checkout').variations.on ?? 0) >= 2)
-    const unbucketed = usage.flag(LOG, 'split-by-account').unbucketed
+    const after = await usage.flag(LOG, 'checkout')
+    t.equal(after.lastDay, (before.lastDay ?? 0) + 2)
+    t.equal(after.variations.on, (before.variations.on ?? 0) + 2)
+    t.match(after.services, [{ service: /./, lastSeen: after.lastSeen }], 'with the name of the key that asked')
+    const { unbucketed } = await usage.flag(LOG, 'split-by-account')
     await evaluate('split-by-account', {})
-    t.equal(usage.flag(LOG, 'split-by-account').unbucketed, unbucketed + 1)
+    t.equal((await usage.flag(LOG, 'split-by-account')).unbucketed, unbucketed + 1)
+    await evaluate('checkuot', CONTEXT)
+    t.match(usage.problems(LOG), [{ code: 'FLAG_NOT_FOUND', subject: 'checkuot', sdk: 'ofrep', count: Number }])
   })
 })
 

@@ -86,8 +86,13 @@ export async function startBare(t: Test, options: BareOptions = {}): Promise<Bar
     project: 'default',
     environment: 'production',
   })
-  const usage = openUsage({ clock, log })
-  const config = { handshakesPerSecond: options.handshakesPerSecond ?? 1_000, closeTimeoutMs: 10_000 }
+  const config = {
+    handshakesPerSecond: options.handshakesPerSecond ?? 1_000,
+    closeTimeoutMs: 10_000,
+    minuteCountsHours: 48,
+    hourCountsDays: 400,
+  }
+  const usage = await openUsage({ clock, logger, log, storage: log.storage.counts, config })
   const hub = openHub({ clock, logger, log, keys, usage, rulesets: openRulesets(log), config })
   const services = { clock, logger, log, keys, usage, hub, config } as unknown as Services
   app.decorateRequest('access', null)
@@ -98,7 +103,7 @@ export async function startBare(t: Test, options: BareOptions = {}): Promise<Bar
   })
   streamRoutes(app, services, hub)
   instanceRoutes(app, services)
-  telemetryRoutes(app, services)
+  telemetryRoutes(app, services, usage)
   hub.attach(app)
 
   const writeServer = async (edits: PlannedEdit[]): Promise<void> => {
@@ -146,6 +151,7 @@ export async function startBare(t: Test, options: BareOptions = {}): Promise<Bar
     await hub.close()
     await app.close()
     keys.close()
+    await usage.close()
     await log.close()
   }
   t.teardown(stop)

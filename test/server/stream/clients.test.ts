@@ -437,10 +437,12 @@ t.test('what a client has counted is taken as far as it can be true', async t =>
       row('no-such-flag', null, 5),
     ],
   })
-  await until(() => environment.services.usage.flag(LOG, 'checkout').evaluations > 0)
-  t.match(environment.services.usage.flag(LOG, 'checkout'), { evaluations: 5, variations: { on: 5 } })
-  t.equal(environment.services.usage.flag(LOG, 'internal').evaluations, 0)
-  t.equal(environment.services.usage.flag(LOG, 'no-such-flag').evaluations, 0)
+  const { usage } = environment.services
+  await until(() => usage.lastHour(LOG, 'checkout') > 0)
+  t.match(await usage.flag(LOG, 'checkout'), { lastDay: 5, variations: { on: 5 }, services: [{ service: String }] })
+  t.equal(usage.lastSeen(LOG, 'internal'), null)
+  t.equal(usage.lastSeen(LOG, 'no-such-flag'), null)
+  t.same(usage.problems(LOG), [], 'names that a page makes up are not kept')
 })
 
 function byKey(a: Item, b: Item): number {

@@ -286,11 +286,13 @@ t.test('evaluation counts are taken over the stream and over HTTP', async t => {
     unknownOperators: [],
   }
   stream.say(counts)
-  await until(() => server.usage.flag(LOG, 'a').evaluations === 7)
+  await until(() => server.usage.lastHour(LOG, 'a') === 7)
   const headers = { authorization: `Bearer ${server.token}` }
-  const answer = await server.app.inject({ method: 'POST', url: '/telemetry', headers, payload: counts })
+  const answer = await server.app.inject({ method: 'POST', url: '/telemetry', headers, payload: { ...counts, service: 'batch' } })
   t.match(answer.json(), { accepted: 1 })
-  t.equal(server.usage.flag(LOG, 'a').evaluations, 14)
+  t.match(await server.usage.flag(LOG, 'a'), { lastHour: 14, lastDay: 14, variations: { off: 14 } })
+  const services = (await server.usage.flag(LOG, 'a')).services.map(({ service }) => service)
+  t.same(services.sort(), ['batch', 'shop'], 'by whom: as hello said, or as the report does')
   const bad = await server.app.inject({ method: 'POST', url: '/telemetry', headers, payload: { ...counts, counts: [{ flag: 'a' }] } })
   t.match([bad.statusCode, bad.json()], [400, { code: 'INVALID_REQUEST' }])
 })
