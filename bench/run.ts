@@ -15,6 +15,7 @@ const BENCHES: readonly Bench[] = [
   { name: 'evaluate', file: 'evaluate.js' },
   { name: 'memory', file: 'memory.js' },
   { name: 'ofrep', file: 'ofrep.js' },
+  { name: 'openfeature', file: 'openfeature.js' },
   { name: 'fanout', file: 'fanout.js' },
   { name: 'crash', file: 'crash.js', args: ['2000'] },
 ]

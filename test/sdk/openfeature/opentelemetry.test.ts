@@ -1,5 +1,6 @@
 /** The OpenTelemetry hook, with OpenTelemetry's own SDK: events on spans and as log records, as they would be exported. */
 import { InMemoryProvider, OpenFeature } from '@openfeature/server-sdk'
+import * as web from '@openfeature/web-sdk'
 import { context, trace } from '@opentelemetry/api'
 import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks'
 import { InMemoryLogRecordExporter, LoggerProvider, SimpleLogRecordProcessor } from '@opentelemetry/sdk-logs'
@@ -145,6 +146,15 @@ t.test('the OpenTelemetry hook', async t => {
     })
     t.equal(outside?.eventName, 'feature_flag.evaluation')
     t.equal(outside?.spanContext, undefined)
+  })
+
+  await t.test('fits the SDK for the web as well', async t => {
+    const flags = { on: { variants: { yes: true, no: false }, defaultVariant: 'yes', disabled: false } } as const
+    await web.OpenFeature.setProviderAndWait(new web.InMemoryProvider(flags))
+    t.teardown(() => web.OpenFeature.clearProviders())
+    const client = web.OpenFeature.getClient().addHooks(openTelemetryHook())
+    const [event] = await onSpan(async () => client.getBooleanValue('on', false))
+    t.match(event?.attributes, { 'feature_flag.key': 'on', 'feature_flag.result.variant': 'yes' })
   })
 
   await t.test('fits any provider, and takes what the specification names in its metadata', async t => {
