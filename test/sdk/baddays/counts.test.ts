@@ -14,10 +14,13 @@ interface Report {
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0)
 
-for (const way of ['stream', 'poll'] as const) {
-  t.test(`by ${way}: every evaluation is reported once, as a count or as dropped`, async t => {
+for (const [name, polls] of [
+  ['by stream, every evaluation is reported once, as a count or as dropped', false],
+  ['by poll, every evaluation is reported once, as a count or as dropped', true],
+] as const) {
+  t.test(name, async t => {
     const server = await startModel(t, [flag('a')])
-    server.refuseUpgrades(way === 'poll')
+    server.refuseUpgrades(polls)
     const { client, clock, pass, log } = openTimelapse(t, server.url)
     await pass(1_000)
     const evaluations = 2 * ROWS_MAX + 5_000

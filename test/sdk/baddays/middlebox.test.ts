@@ -85,11 +85,11 @@ t.test('a link that dies while it is made is given up as well', async t => {
 })
 
 for (const [name, asleep] of [
-  ['its clocks stood still but for the calendar', (lapse: Timelapse) => lapse.clock.jump(HOUR_MS)],
-  ['all its clocks went on', (lapse: Timelapse) => lapse.clock.sleep(HOUR_MS)],
-  ['the calendar was set back', (lapse: Timelapse) => lapse.clock.jump(-HOUR_MS)],
+  ['a laptop that slept for an hour while its clocks stood still but for the calendar', (lapse: Timelapse) => lapse.clock.jump(HOUR_MS)],
+  ['a laptop that slept for an hour while all its clocks went on', (lapse: Timelapse) => lapse.clock.sleep(HOUR_MS)],
+  ['a laptop that slept and whose calendar was set back by an hour', (lapse: Timelapse) => lapse.clock.jump(-HOUR_MS)],
 ] as const) {
-  t.test(`a laptop that slept for an hour while ${name}`, async t => {
+  t.test(name, async t => {
     const server = await startModel(t, [flag('a')])
     const proxy = await startProxy(t, server.url)
     const lapse = openTimelapse(t, proxy.url)

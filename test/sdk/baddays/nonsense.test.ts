@@ -74,6 +74,7 @@ t.test('flags that are nonsense themselves yield their defaults, and the others 
   await until(() => client.status().revision === nonsense.length + 1)
   for (const { key } of nonsense) t.type(client.value(String(key), { targetingKey: 'x' }, false), 'boolean', String(key))
   t.ok(nonsense.every(({ key }) => keys.includes(String(key))))
+  for (const name of ['constructor', '__proto__', 'toString', 'hasOwnProperty']) t.equal(client.value(name, {}, null), null, name)
   // Nested deeper than a program's stack: not even comparing it, or writing it to a file, may stop anything.
   const deep = `{"key":"deep","variations":[{"key":"on","value":${'{"a":'.repeat(20_000)}1${'}'.repeat(20_000)}}]}`
   for (const revision of [1_001, 1_002]) {

@@ -35,7 +35,7 @@ t.test('a first start: every flag changes, then it is ready, and it was never st
 
 t.test('a short interruption is seen in status alone; a long one is stale, once, until the server confirms', async t => {
   const server = await startModel(t, [flag('a')])
-  const { client, clock, pass, passUntil, until } = openTimelapse(t, server.url)
+  const { client, clock, pass, passUntil, until, log } = openTimelapse(t, server.url)
   await pass(1_000)
   const heard = listen(client)
   const connectedSince = client.status().since
@@ -53,7 +53,13 @@ t.test('a short interruption is seen in status alone; a long one is stale, once,
   const darkAt = clock.monotonic()
   await passUntil(() => client.status().stale, MINUTE_MS)
   t.ok(clock.monotonic() - darkAt <= 4_000, 'stale once the first poll has failed as well')
+  const lines = log.length
   await pass(10 * MINUTE_MS)
+  t.same(
+    log.slice(lines).filter(line => !line.startsWith('debug')),
+    [],
+    'and the log says nothing over and over',
+  )
   t.same(heard, ['stale true at 1 apart stale'], 'once, however long it lasts')
   const staleSince = client.status().since
   server.commit(flag('a', { enabled: false, version: 2 }), false)
