@@ -1,26 +1,49 @@
 import { readFileSync } from 'node:fs'
-import fc from 'fast-check'
 import murmur from 'murmurhash'
 import t from 'tap'
-import type { Flag } from '../../schemas/flag.ts'
 import { WEIGHT_TOTAL } from '../../schemas/limits.ts'
 import { bucketKeyOf, bucketOf } from '../../sdk/evaluator/bucket.ts'
-import { evaluate } from '../../sdk/evaluator/evaluate.ts'
-import { prepare } from '../../sdk/evaluator/prepare.ts'
+import { randomFrom } from '../random.ts'
 import { runs } from '../runs.ts'
+import { below, pick } from './documents.ts'
 
 interface Golden {
   readonly seeds: readonly number[]
   readonly vectors: readonly (readonly [key: string, bucket: number])[]
 }
 
-const golden = JSON.parse(readFileSync(new URL('../../../test/fixtures/bucketing/vectors.json', import.meta.url), 'utf8')) as Golden
-const seed = fc.integer({ min: 0, max: 0xffff_ffff })
+type LongVector = readonly [text: string, times: number, seed: number, bucket: number]
+
+function fixture(name: string): unknown {
+  return JSON.parse(readFileSync(new URL(`../../../test/fixtures/bucketing/${name}.json`, import.meta.url), 'utf8'))
+}
+const golden = fixture('vectors') as Golden
+const { vectors: long } = fixture('long') as { readonly vectors: readonly LongVector[] }
 
 t.test('every golden vector falls in its bucket', async t => {
   t.equal(golden.vectors.length, 10_000)
   const wrong = golden.vectors.filter(([key, bucket], i) => bucketOf(key, golden.seeds[i % golden.seeds.length]!) !== bucket)
   t.strictSame(wrong.slice(0, 3), [])
+})
+
+t.test('the golden vectors hold every kind of key', async t => {
+  const keys = golden.vectors.map(([key]) => key)
+  const kinds: [string, number, (key: string) => boolean][] = [
+    ['ascii', 5_000, key => /^[\0-\x7f]*$/.test(key)],
+    ['latin-1', 700, key => /^[\0-\xff]*$/.test(key) && /[\x80-\xff]/.test(key)],
+    ['beyond 16 bits', 1_000, key => /[\u{10000}-\u{10ffff}]/u.test(key)],
+    ['half of a pair', 3, key => !key.isWellFormed()],
+    ['of every length modulo 4', 10_000, key => [0, 1, 2, 3].includes(key.length % 4)],
+  ]
+  for (const [name, least, holds] of kinds) t.ok(keys.filter(holds).length >= least, name)
+  t.equal(golden.seeds.length, 8)
+  t.ok(long.some(([text, times]) => text.length * times > 256) && long.some(([text]) => !text.isWellFormed()), 'and long ones')
+})
+
+t.test('every golden vector of a long key falls in its bucket', async t => {
+  t.equal(long.length, 288)
+  const wrong = long.filter(([text, times, seed, bucket]) => bucketOf(text.repeat(times), seed) !== bucket)
+  t.strictSame(wrong, [])
 })
 
 t.test('the reference vectors of MurmurHash3 x86-32 agree', async t => {
@@ -41,17 +64,28 @@ t.test('the reference vectors of MurmurHash3 x86-32 agree', async t => {
   }
 })
 
-t.test('our own hash of ASCII is the package’s hash', async t => {
-  const key = fc.oneof(
-    fc.string({ unit: 'binary-ascii', maxLength: 64 }),
-    fc.string({ unit: 'grapheme', maxLength: 12 }),
-    fc.string({ unit: 'binary', maxLength: 12 }),
-  )
-  fc.assert(
-    fc.property(key, seed, (key, seed) => bucketOf(key, seed) === Math.floor((murmur.v3(key, seed) * WEIGHT_TOTAL) / 2 ** 32)),
-    runs(2_000),
-  )
-  t.pass('held')
+t.test('whatever a key is made of, and however long, its hash is the package’s', async t => {
+  const random = randomFrom(20_261_121)
+  const alphabets: Record<string, () => string> = {
+    ascii: () => String.fromCharCode(below(random, 0x80)),
+    'latin-1': () => String.fromCharCode(below(random, 0x100)),
+    'ascii, seldom not': () => String.fromCharCode(below(random, 60) === 0 ? 0x80 + below(random, 0xff80) : below(random, 0x80)),
+    'any code unit': () => String.fromCharCode(below(random, 0x1_0000)),
+    astral: () => String.fromCodePoint(0x1_0000 + below(random, 0x10_0000)),
+    'half of a pair': () => String.fromCharCode(0xd800 + below(random, 0x800)),
+  }
+  const { numRuns } = runs(4)
+  for (const [name, letter] of Object.entries(alphabets)) {
+    let wrong = 0
+    for (let length = 0; length <= 300; length++) {
+      for (let i = 0; i < numRuns; i++) {
+        const key = Array.from({ length }, letter).join('')
+        const seed = pick(random, [...golden.seeds, below(random, 2 ** 32)])
+        if (bucketOf(key, seed) !== Math.floor((murmur.v3(key, seed) * WEIGHT_TOTAL) / 2 ** 32)) wrong++
+      }
+    }
+    t.equal(wrong, 0, name)
+  }
 })
 
 t.test('texts and integers have a bucket, all else has none', async t => {
@@ -60,55 +94,4 @@ t.test('texts and integers have a bucket, all else has none', async t => {
   t.equal(bucketKeyOf(-0), '0')
   for (const value of ['', 1.5, 1e300, Number.NaN, Infinity, true, null, undefined, ['a'], {}, 5n])
     t.equal(bucketKeyOf(value), null, typeof value)
-})
-
-function rolloutFlag(weights: readonly number[], seed: number): Flag {
-  const variations = weights.map((_, i) => ({ key: `v${i}`, value: i }))
-  const rollout = { weights: weights.map((weight, i) => ({ variation: `v${i}`, weight })) }
-  return {
-    key: 'f',
-    kind: 'config',
-    version: 1,
-    seed,
-    variations,
-    enabled: true,
-    offVariation: 'v0',
-    kills: [],
-    prerequisites: [],
-    targets: [],
-    rules: [],
-    fallthrough: { rollout },
-  }
-}
-
-t.test('growing the first share only adds people, and shrinking it takes the last in first out', async t => {
-  const share = fc.integer({ min: 0, max: WEIGHT_TOTAL })
-  fc.assert(
-    fc.property(share, share, seed, fc.array(fc.string({ minLength: 1 }), { minLength: 20, maxLength: 60 }), (one, two, seed, keys) => {
-      const [small, large] = [Math.min(one, two), Math.max(one, two)]
-      const before = prepare({ flags: [rolloutFlag([small, WEIGHT_TOTAL - small], seed)], segments: [] }, 1)
-      const after = prepare({ flags: [rolloutFlag([large, WEIGHT_TOTAL - large], seed)], segments: [] }, 2)
-      return keys.every(key => {
-        const isIn = evaluate(before, 'f', { targetingKey: key }).value === 0
-        const isStillIn = evaluate(after, 'f', { targetingKey: key }).value === 0
-        // In before is in after; and who came in lies above all who were in.
-        const bucket = bucketOf(key, seed)
-        return (!isIn || isStillIn) && isIn === bucket < small && isStillIn === bucket < large
-      })
-    }),
-    runs(200),
-  )
-  t.pass('held')
-})
-
-t.test('shares are as large as they say', async t => {
-  const prepared = prepare({ flags: [rolloutFlag([1_000, 24_000, 75_000], 2984379123)], segments: [] }, 1)
-  const counts = [0, 0, 0]
-  for (let i = 0; i < 100_000; i++) {
-    const index = evaluate(prepared, 'f', { targetingKey: `account-${i}` }).value as number
-    counts[index] = counts[index]! + 1
-  }
-  // Five standard deviations of a binomial of 100,000: fixed keys, so this holds or fails for ever.
-  t.ok(Math.abs(counts[0]! - 1_000) < 160, String(counts))
-  t.ok(Math.abs(counts[1]! - 24_000) < 680, String(counts))
 })
