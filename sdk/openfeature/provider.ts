@@ -60,6 +60,8 @@ export class SluiceProvider implements Provider {
       client.on('ready', () => this.#tell()),
     ]
     const { ok } = await client.ready()
+    // Closed and started anew meanwhile: this start has nothing more to say.
+    if (client !== this.#client) throw new ProviderNotReadyError('The provider was closed and started anew.')
     if (!ok) {
       this.#told = 'error'
       throw this.#whyNot()

@@ -183,6 +183,20 @@ t.test('a client that was given is not closed by OpenFeature, one that it opened
   t.equal(given.events.length, before + 1, 'the one that was replaced is silent')
 })
 
+t.test('a provider that is closed while it starts leaves the next start alone', async t => {
+  const environment = await startEnvironment(t)
+  const { events, provider } = inOpenFeature(t, { url: environment.url, key: environment.serverKey, logger: {}, readyTimeoutMs: LONG_MS })
+  provider.events.addHandler(ProviderEvents.Ready, () => void events.push('READY'))
+  const first = provider.initialize()
+  const closed = provider.onClose()
+  const second = provider.initialize()
+  await t.rejects(first, { code: ErrorCode.PROVIDER_NOT_READY })
+  await closed
+  await second
+  t.same(events, [], 'that it is ready is OpenFeature’s to say')
+  t.match(await provider.resolveBooleanEvaluation('checkout', false, {}), { value: true })
+})
+
 t.test('a provider that was closed can be set again', async t => {
   const environment = await startEnvironment(t)
   const { client, provider, domain } = inOpenFeature(t, {
