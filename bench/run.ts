@@ -17,6 +17,7 @@ const BENCHES: readonly Bench[] = [
   { name: 'ofrep', file: 'ofrep.js' },
   { name: 'openfeature', file: 'openfeature.js' },
   { name: 'fanout', file: 'fanout.js' },
+  { name: 'telemetry', file: 'telemetry.js' },
   { name: 'crash', file: 'crash.js', args: ['2000'] },
 ]
 /** A bench that takes longer hangs. */

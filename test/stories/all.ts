@@ -1,9 +1,10 @@
-/** The five stories, in the order they are told. */
+/** The stories, in the order they are told. */
 import { auditLog } from './audit-log.ts'
 import { darkServer } from './dark-server.ts'
 import { ledgerMigration } from './ledger-migration.ts'
+import { misspeltFlag } from './misspelt-flag.ts'
 import { sickUpstream } from './sick-upstream.ts'
 import { someAffected } from './some-affected.ts'
 import type { Story } from './stage.ts'
 
-export const stories: readonly Story[] = [auditLog, sickUpstream, someAffected, ledgerMigration, darkServer]
+export const stories: readonly Story[] = [auditLog, sickUpstream, someAffected, ledgerMigration, darkServer, misspeltFlag]

@@ -1,4 +1,4 @@
-/** `npm run demo`: plays the five stories and prints what an operator would see. Ends with 1 when one does not hold. */
+/** `npm run demo`: plays the stories and prints what an operator would see. Ends with 1 when one does not hold. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -31,4 +31,4 @@ for (const [i, story] of stories.entries()) {
     await rm(folder, { recursive: true, force: true })
   }
 }
-told.say('\nAll five stories held.')
+told.say(`\nAll ${stories.length} stories held.`)

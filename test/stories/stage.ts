@@ -47,6 +47,8 @@ export interface Stage extends Told {
   serverDies(): Promise<void>
   /** The server comes back on the same port with the same data. */
   serverReturns(): Promise<void>
+  /** As for an upgrade: it ends in its own time and comes back. */
+  serverRestarts(): Promise<void>
 }
 
 /** Sets a stage, plays one story on it, and clears it whatever happens. */
@@ -105,6 +107,10 @@ export async function play(story: Story, told: Told, folder: string): Promise<vo
     },
     async serverReturns() {
       server = await startProcess({ data: `${folder}/data`, port, adminKey })
+    },
+    async serverRestarts() {
+      await server.stop()
+      await stage.serverReturns()
     },
   }
 
