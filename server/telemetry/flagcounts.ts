@@ -33,8 +33,8 @@ export interface FlagCounts {
   readonly services: Map<string, number>
   /** By minute since 1970 and outcome: what is not in the database yet. */
   waiting: Map<number, Map<string, number>>
-  /** Evaluations of the last 60 minutes, that of minute `m` at `m % 60`. */
-  readonly lastHour: Float64Array
+  /** Evaluations of the last 60 minutes, that of minute `m` at `m % 60`; null before the first: most flags rest. */
+  lastHour: Float64Array | null
   newestMinute: number
   /** Evaluations made here since the last fold. */
   tallies: Tally[]
@@ -52,7 +52,7 @@ export function newFlagCounts(log: string, key: string, now: number): FlagCounts
     lastSeen: now,
     services: new Map(),
     waiting: new Map(),
-    lastHour: new Float64Array(60),
+    lastHour: null,
     newestMinute: 0,
     tallies: [],
     last: null,
@@ -98,7 +98,8 @@ export function heardFrom(flag: FlagCounts, service: string, now: number): void 
 }
 
 export function addToLastHour(flag: FlagCounts, minute: number, count: number): void {
-  const { lastHour, newestMinute } = flag
+  const { newestMinute } = flag
+  const lastHour = (flag.lastHour ??= new Float64Array(60))
   const ahead = minute - newestMinute
   // Further ahead than all that is held, or back beyond it: a clock that was set. What is held says nothing any more.
   if (ahead >= 60 || ahead <= -60) lastHour.fill(0)
@@ -108,7 +109,8 @@ export function addToLastHour(flag: FlagCounts, minute: number, count: number): 
 }
 
 export function sumOfLastHour(flag: FlagCounts, minute: number): number {
+  const { lastHour, newestMinute } = flag
   let sum = 0
-  for (let i = Math.max(flag.newestMinute - 59, minute - 59); i <= flag.newestMinute; i++) sum += flag.lastHour[i % 60]!
+  if (lastHour !== null) for (let i = Math.max(newestMinute - 59, minute - 59); i <= newestMinute; i++) sum += lastHour[i % 60]!
   return sum
 }

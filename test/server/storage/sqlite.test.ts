@@ -71,6 +71,23 @@ t.test('a database of a newer version is refused, and left as it is', async t =>
   await t.rejects(openStorage(openSqlite(data)), { code: 'DATA_TOO_NEW' }, 'and the lock is given back')
 })
 
+t.test('a database of before evaluations were stored is brought up to date, and keeps what it holds', async t => {
+  const data = t.testdir()
+  const before = await openStorage(openSqlite(data))
+  await before.append([append(1, null)])
+  await before.close()
+  const handle = new Sqlite(join(data, DATABASE_FILE))
+  handle.exec(`
+    drop table counted_flags; drop table minute_counts; drop table hour_counts; drop table problems;
+    delete from kysely_migration where name = '0002-evaluation-counts'`)
+  handle.close()
+  const storage = await openedStorage(t, data)
+  t.match(await storage.logs(), [{ revision: 1 }])
+  const row = { id: null, log: 'shop/production', flag: 'checkout', firstSeen: 1, lastSeen: 2, services: '[]' }
+  t.same(await storage.counts.add([{ row, hours: new Map([[7, () => Uint8Array.of(1)]]) }]), [1])
+  t.same(await storage.counts.spans(), { hours: [7], days: [] })
+})
+
 t.test('a step that fails leaves nothing behind, and is taken again', async t => {
   const data = t.testdir()
   const file = join(data, DATABASE_FILE)
