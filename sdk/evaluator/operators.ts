@@ -159,7 +159,9 @@ function shown(value: unknown): string {
 // Operands: from anything to what a test compares with.
 
 function scalarOperand(value: unknown): string | number | boolean | Refused {
-  if (typeof value === 'string' || typeof value === 'boolean' || typeof value === 'number') return value
+  if (typeof value === 'string' || typeof value === 'boolean') return value
+  // NaN is equal to nothing, but found in a set: it must not depend on how long the list is.
+  if (typeof value === 'number' && !Number.isNaN(value)) return value
   return new Refused('operand_type', 'must be a text, a number or a boolean')
 }
 
