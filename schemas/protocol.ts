@@ -26,6 +26,23 @@ export const DEAD_LINK_MS = 15_000
 /** How long a connection may stay without its hello. */
 export const HELLO_WITHIN_MS = 10_000
 
+/** At most one `lease` and one `grant` frame per connection in so many milliseconds. */
+export const LEASE_INTERVAL_MS = 50
+/** How long granted tokens are good for; without an answer for as long, an SDK decides by `onPartition`. */
+export const LEASE_TTL_MS = 2_000
+/** A server answers whoever waits for tokens at least so often, if only that there are none now. */
+export const LEASE_ANSWER_MS = 1_000
+/** An SDK drops a counter that nobody asked for so long; so does the server. */
+export const LEASE_IDLE_MS = 60_000
+/** Most counters in one frame, either way. */
+export const LEASE_KEYS_MAX = 500
+/** Longest text of a counter's key. What is longer is cut and ends in a hash. */
+export const LEASE_KEY_LENGTH_MAX = 256
+/** Most tokens that one row may speak of. */
+export const LEASE_TOKENS_MAX = 1e12
+/** The key of the one counter for all keys that an SDK has no room for. */
+export const REST_KEY = '\u0000rest'
+
 /** Why the server closes a socket. After each an SDK comes back as after any loss, but see `KEY`. */
 export const CLOSE_CODES = {
   /** A message that breaks the protocol, too many of them, or an environment that was deleted. */

@@ -1,12 +1,15 @@
 /** The front door: everything an application may use. */
 export { connect } from './connect.ts'
 export type {
+  Acquired,
   Context,
   Details,
   EvaluationError,
   Events,
   Explanation,
   Json,
+  Limited,
+  LimitReason,
   Logger,
   Options,
   Ready,

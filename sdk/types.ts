@@ -83,6 +83,35 @@ export interface Explanation<T = Json | undefined> extends Details<T> {
   readonly steps: readonly Step[]
 }
 
+/**
+ * Why a limit answered as it did. `LIMITED`: no tokens now. `CUT`: the rate is 0. `TOO_COSTLY`: it costs more than the
+ * limit ever holds, and waiting does not help. `SHADOW`: would have been denied, but the limit only watches.
+ * `CONCURRENCY`: too many at once. `ERROR`: no such flag, not a rate, or no ruleset yet; allowed.
+ */
+export type LimitReason = 'ALLOWED' | 'LIMITED' | 'CUT' | 'TOO_COSTLY' | 'CONCURRENCY' | 'UNLIMITED' | 'SHADOW' | 'ERROR'
+
+/** What a limit decided. */
+export interface Limited {
+  readonly allowed: boolean
+  readonly reason: LimitReason
+  /** The rate, in units per its own span; `Infinity` where there is no limit. */
+  readonly limit: number
+  /** Tokens that this process could spend at once, now; other instances hold others. `Infinity` where there is no limit. */
+  readonly remaining: number
+  /** When to try again, an estimate; 0 when allowed, `Infinity` when waiting does not help. */
+  readonly retryAfterMs: number
+  /** The variation's key, null with `ERROR`. */
+  readonly variation: string | null
+  /** `RateLimit-Policy`, `RateLimit` and, when denied, `Retry-After`. Made when asked for; empty where there is no limit. */
+  readonly headers: Readonly<Record<string, string>>
+}
+
+/** What `acquire` answered. */
+export interface Acquired extends Limited {
+  /** The work is done. Calling it again does nothing. */
+  release(): void
+}
+
 /** How `connect` is told what to do. Only `url` and `key` are needed. */
 export interface Options {
   /** Where the server is: `ws://`, `wss://`, `http://` or `https://`, with a path when it stands below one. */
