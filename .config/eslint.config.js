@@ -44,7 +44,7 @@ export default tseslint.config(
       'no-restricted-properties': ['error', { object: 'Date', property: 'now' }, { object: 'Math', property: 'random' }],
     },
   },
-  { files: ['sdk/*.ts'], rules: { 'no-restricted-imports': never(server, cli) } },
+  { files: ['sdk/*.ts', 'sdk/web/*.ts'], rules: { 'no-restricted-imports': never(server, cli) } },
   {
     files: ['cli/**/*.ts'],
     rules: {

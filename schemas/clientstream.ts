@@ -5,7 +5,7 @@
  */
 import { z } from 'zod'
 import { contextSchema } from './context.ts'
-import { COUNTS_MAX } from './protocol.ts'
+import { COUNTS_MAX, TRACKED_MAX } from './protocol.ts'
 
 const revision = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER)
 /** Tells two histories of one revision apart, as on the stream of SDKs. */
@@ -37,6 +37,11 @@ export const clientCountsSchema = z.looseObject({
       }),
     )
     .max(COUNTS_MAX),
+  /** Events of the page's own: how often, and the sum of the values they came with. */
+  tracked: z
+    .array(z.looseObject({ event: z.string().min(1).max(128), count: z.number().int().min(1), value: z.number() }))
+    .max(TRACKED_MAX)
+    .optional(),
 })
 export const clientUpstreamSchema = z.discriminatedUnion('type', [clientHelloSchema, clientCountsSchema])
 export type ClientHello = z.infer<typeof clientHelloSchema>

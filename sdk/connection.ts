@@ -92,6 +92,10 @@ export type Event =
   | { readonly type: 'polled'; readonly poll: number; readonly answer: PollAnswer }
   /** What was to be applied could not be: nothing is held any more that a delta could build on. */
   | { readonly type: 'unusable' }
+  /** Something else is asked for from now on, as when a page's context changes: this is held of it, and the rest is asked for. */
+  | { readonly type: 'renew'; readonly held: Place }
+  /** The machine slept, or its network came back: what was decided before is not waited out. */
+  | { readonly type: 'woke' }
   | { readonly type: 'close' }
 
 /**
@@ -193,6 +197,10 @@ export function next(state: State, event: Event, now: number, random: number): S
       const step = stream.phase === 'waiting' ? stay(emptied) : fail(emptied, 'closed', now, random, true)
       return { state: step.state, actions: [...stopPolling(state.poll), ...step.actions] }
     }
+    case 'renew':
+      return renew({ ...state, held: event.held, confirmed: false, tried: false }, now)
+    case 'woke':
+      return woke(state, now, random)
     case 'close':
       return {
         state: { ...state, stream: { phase: 'closed' }, poll: { phase: 'off' } },
@@ -428,6 +436,40 @@ function polled(state: State, answer: PollAnswer, now: number, random: number): 
   }
 }
 
+/** Asks for what is not held yet: on the open link, or by a poll where polls are what works. */
+function renew(state: State, now: number): Step {
+  const { stream, poll } = state
+  if (isOpen(stream)) return greetAgain(state, stream, GREETING_TIMEOUT_MS, now)
+  if (poll.phase !== 'running' && !state.pollWorked) return stay(state)
+  const waiting: State = { ...state, poll: { phase: 'waiting', until: Math.max(now, state.pollNotBefore) } }
+  return chain({ state: waiting, actions: stopPolling(poll) }, then => startPoll(then, now))
+}
+
+/** A link that outlived the sleep answers at once, and one that did not is not waited for. */
+function woke(state: State, now: number, random: number): Step {
+  const { stream, poll } = state
+  if (stream.phase === 'live') return greetAgain(state, stream, GAP_MS, now)
+  // Not sooner than after a first failure, and nothing that the server asked for is cut short.
+  if (stream.phase !== 'waiting' || state.slow || state.failures === 0) return stay(state)
+  const soon = now + jittered(RECONNECT_MS, random)
+  const until = Math.min(stream.until, soon)
+  const isPolling = poll.phase === 'waiting' && state.pollWorked
+  return stay({
+    ...state,
+    stream: { phase: 'waiting', until },
+    poll: isPolling ? { phase: 'waiting', until: Math.min(poll.until, Math.max(soon, state.pollNotBefore)) } : poll,
+  })
+}
+
+/** Says hello on a link that is open already. */
+function greetAgain(state: State, { link, heardAt }: Open, patienceMs: number, now: number): Step {
+  const failures = wasHealthy(state) ? 0 : state.failures
+  return {
+    state: { ...state, failures, stream: { phase: 'greeting', link, heardAt, giveUpAt: now + patienceMs } },
+    actions: [{ do: 'hello', link, held: state.held }],
+  }
+}
+
 function startPoll(state: State, now: number): Step {
   if (state.poll.phase !== 'waiting' || now < state.poll.until || !mayPoll(state.stream)) return stay(state)
   const poll = state.count + 1
@@ -481,7 +523,9 @@ function spread(askedMs: number, random: number): number {
   return askedMs === 0 ? 0 : askedMs + RECONNECT_MS * random
 }
 
-function isOpen(stream: Stream): stream is Extract<Stream, { phase: 'greeting' | 'live' }> {
+type Open = Extract<Stream, { phase: 'greeting' | 'live' }>
+
+function isOpen(stream: Stream): stream is Open {
   return stream.phase === 'greeting' || stream.phase === 'live'
 }
 

@@ -2,9 +2,9 @@
 import { contain } from './failure.ts'
 import type { Logger, Options } from './types.ts'
 
-const POLL_INTERVAL_MS = 30_000
-const POLL_INTERVAL_MIN_MS = 1_000
-const READY_TIMEOUT_MS = 5_000
+export const POLL_INTERVAL_MS = 30_000
+export const POLL_INTERVAL_MIN_MS = 1_000
+export const READY_TIMEOUT_MS = 5_000
 /** setTimeout holds no more. */
 const TIMEOUT_MAX_MS = 0x7fff_ffff
 
@@ -49,7 +49,7 @@ export function duration(value: unknown, byDefault: number): number {
   return typeof value === 'number' && value >= 0 ? Math.min(value, TIMEOUT_MAX_MS) : byDefault
 }
 
-function readUrl(given: unknown, problems: string[]): string | null {
+export function readUrl(given: unknown, problems: string[]): string | null {
   const value = given instanceof URL ? given.href : given
   if (typeof value !== 'string' || !URL.canParse(value)) {
     problems.push('The option url is not a URL, expected one as in ws://localhost:7400')

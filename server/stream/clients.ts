@@ -19,6 +19,8 @@ import type { SessionAction } from './session.ts'
 
 /** Evaluations of one flag that a report of a client may name: its key is public, and what it says is not to be trusted far. */
 export const CLIENT_COUNT_MAX = 100_000
+/** Names of events that the clients of one environment may track: they must not crowd out those of applications. */
+export const CLIENT_EVENTS_MAX = 100
 /** Messages kept for the next client that is to be sent the same. */
 const FRAMES_KEPT = 1_000
 
@@ -71,6 +73,7 @@ export function openClients(options: {
 }): Clients {
   const { rulesets, usage } = options
   const scenes = new Map<string, Scene>()
+  const events = new Map<string, Set<string>>()
   // Results are few and shared, clients are many. Gone with the ruleset they belong to.
   const texts = new WeakMap<Evaluation, { readonly key: string; readonly text: string }>()
 
@@ -154,7 +157,7 @@ export function openClients(options: {
   }
 
   /** A report from a page, cut down to what can be true. */
-  function count(view: View, name: string, counts: ClientCounts['counts']): void {
+  function count(view: View, name: string, { counts, tracked = [] }: Pick<ClientCounts, 'counts' | 'tracked'>): void {
     const { documents } = options.log.state(name)
     const credible = counts.filter(({ flag: key, variation, reason, count }) => {
       const flag = documents.flag.get(key)
@@ -162,7 +165,15 @@ export function openClients(options: {
       // A document that cannot be understood may lack them.
       return variation === null || (Array.isArray(flag.variations) && flag.variations.some(one => one.key === variation))
     })
-    if (credible.length > 0) usage.add(name, { counts: credible, dropped: 0, unknownOperators: [] }, view.asker)
+    const named = events.get(name) ?? new Set<string>()
+    events.set(name, named)
+    const known = tracked.filter(({ event, count }) => {
+      const hasRoom = count <= CLIENT_COUNT_MAX && (named.has(event) || named.size < CLIENT_EVENTS_MAX)
+      if (hasRoom) named.add(event)
+      return hasRoom
+    })
+    if (credible.length + known.length > 0)
+      usage.add(name, { counts: credible, tracked: known, dropped: 0, unknownOperators: [] }, view.asker)
   }
 
   return {
@@ -180,7 +191,7 @@ export function openClients(options: {
           send(textFrame(`{"type":"current","contextId":${view.contextId},${placeOf(recent)}}`))
           return true
         case 'count':
-          count(view, name, action.counts.counts)
+          count(view, name, action.counts)
           return true
         case 'sendChange':
         case 'join':

@@ -41,7 +41,7 @@ export function parseClientUpstream(data: Buffer, isBinary: boolean): ClientEven
     case 'counts': {
       const counts = clientCountsSchema.safeParse(message)
       if (!counts.success) return alone(malformed(`"counts" is not as ${places(counts.error.issues)} should be`))
-      return alone({ kind: 'counts', counts: { type: 'counts', dropped: 0, counts: counts.data.counts, unknownOperators: [] } })
+      return alone({ kind: 'counts', counts: { ...counts.data, dropped: 0, unknownOperators: [] } })
     }
     default:
       return alone({ kind: 'unknown' })

@@ -39,6 +39,11 @@ await flags.close()
 `
 const CONSUMER = `
 import { connect, type Context, type Explanation } from '@sluice/sdk'
+import * as web from '@sluice/sdk/web'
+const page: web.Sluice = web.connect({ url: 'wss://flags.example.com', key: 'slc_client_x', context: { targetingKey: 'a' }, cache: 'local' })
+export const shown: string = page.value('greeting', 'Hello')
+export const reason: web.Reason = page.details('greeting', 'Hello').reason
+export const moved: Promise<web.Ready> = page.setContext({ targetingKey: 'b' })
 const flags = connect({ url: 'ws://localhost:7400', key: undefined, cache: '/var/cache/shop' })
 const context: Context = { targetingKey: 'a', account: { id: 'a-17' } }
 export const on: boolean = flags.value('new-ledger', context, false)
@@ -54,6 +59,9 @@ import { OpenFeature } from '@openfeature/server-sdk'
 import { connect } from '@sluice/sdk'
 import { SluiceProvider } from '@sluice/sdk/openfeature'
 import { openTelemetryHook } from '@sluice/sdk/opentelemetry'
+import { OpenFeature as OpenFeatureWeb } from '@openfeature/web-sdk'
+import { SluiceWebProvider } from '@sluice/sdk/openfeature/web'
+OpenFeatureWeb.setProvider(new SluiceWebProvider({ url: 'wss://flags.example.com', key: 'slc_client_x', cache: 'local' }))
 const options = { url: 'ws://localhost:7400', key: undefined }
 OpenFeature.setProvider(new SluiceProvider(options)).setProvider('shop', new SluiceProvider(connect(options)))
 OpenFeature.addHooks(openTelemetryHook(), openTelemetryHook({ contextId: true, setId: 'default/production' }))
@@ -103,7 +111,18 @@ t.test('the tarball installs alone', async t => {
       ...modulesOf('sdk'),
       ...modulesOf('sdk/evaluator'),
       ...modulesOf('sdk/openfeature'),
-      ...['connect', 'index', 'types', 'openfeature/provider', 'openfeature/opentelemetry'].map(name => `dist/sdk/${name}.d.ts`),
+      ...modulesOf('sdk/web'),
+      ...[
+        'connect',
+        'index',
+        'types',
+        'openfeature/provider',
+        'openfeature/opentelemetry',
+        'openfeature/web',
+        'web/connect',
+        'web/index',
+        'web/types',
+      ].map(name => `dist/sdk/${name}.d.ts`),
       ...['limits', 'operator', 'protocol', 'reason'].map(name => `dist/schemas/${name}.js`),
     ].sort()
     t.same(files, expected)
@@ -159,6 +178,7 @@ t.test('the tarball installs alone', async t => {
   await t.test('the provider and the hook say which package they miss', async t => {
     for (const [entry, missing] of [
       ['@sluice/sdk/openfeature', '@openfeature/server-sdk'],
+      ['@sluice/sdk/openfeature/web', '@openfeature/web-sdk'],
       ['@sluice/sdk/opentelemetry', '@opentelemetry/api'],
     ] as const) {
       writeFileSync(join(folder, 'missing.js'), `import '${entry}'`)
@@ -170,7 +190,7 @@ t.test('the tarball installs alone', async t => {
   })
 
   await t.test('with OpenFeature and OpenTelemetry beside it, the example of the documentation runs', async t => {
-    for (const name of ['@openfeature/core', '@openfeature/server-sdk', '@opentelemetry/api', '@types/node']) {
+    for (const name of ['@openfeature/core', '@openfeature/server-sdk', '@openfeature/web-sdk', '@opentelemetry/api', '@types/node']) {
       mkdirSync(join(modules, name, '..'), { recursive: true })
       symlinkSync(join(root, 'node_modules', name), join(modules, name), 'dir')
     }

@@ -3,7 +3,7 @@ import { pino } from 'pino'
 import t from 'tap'
 import { CLIENT_UPSTREAM_BYTES_MAX } from '../../../schemas/protocol.ts'
 import type { Flag, FlagInput } from '../../../schemas/flag.ts'
-import { CLIENT_COUNT_MAX } from '../../../server/stream/clients.ts'
+import { CLIENT_COUNT_MAX, CLIENT_EVENTS_MAX } from '../../../server/stream/clients.ts'
 import { MESSAGES_MAX } from '../../../server/stream/session.ts'
 import { manualClock } from '../../clock.ts'
 import { randomFrom } from '../../random.ts'
@@ -436,10 +436,26 @@ t.test('what a client has counted is taken as far as it can be true', async t =>
       row('internal', 'on', 5),
       row('no-such-flag', null, 5),
     ],
+    tracked: [
+      { event: 'bought', count: 1, value: 3 },
+      { event: 'stolen', count: CLIENT_COUNT_MAX + 1, value: 3 },
+      ...Array.from({ length: CLIENT_EVENTS_MAX - 2 }, (_, i) => ({ event: `event-${i}`, count: 1, value: 1 })),
+    ],
+  })
+  client.say({
+    type: 'counts',
+    counts: [],
+    tracked: ['one-more', 'too-many', 'bought'].map(event => ({ event, count: 1, value: 1 })),
   })
   const { usage } = environment.services
   await until(() => usage.lastHour(LOG, 'checkout') > 0)
   t.match(await usage.flag(LOG, 'checkout'), { lastDay: 5, variations: { on: 5 }, services: [{ service: String }] })
+  const metrics = (): Promise<string> => environment.call('GET', '/metrics').then(answer => String(answer.body))
+  let told = await metrics()
+  while (!told.includes('event="one-more"')) told = await metrics()
+  t.match(told, /sluice_tracked_total\{[^}]*event="bought"\} 2\n/)
+  t.match(told, /sluice_tracked_value\{[^}]*event="bought"\} 4\n/)
+  t.notMatch(told, /stolen|too-many/, 'pages do not crowd out the events of applications')
   t.equal(usage.lastSeen(LOG, 'internal'), null)
   t.equal(usage.lastSeen(LOG, 'no-such-flag'), null)
   t.same(usage.problems(LOG), [], 'names that a page makes up are not kept')
