@@ -66,6 +66,29 @@ for (const group of groups) {
         one.name,
       )
     }
+    // Of two documents with one key the later counts, for both.
+    const keys = [...new Set(group.ruleset.flags.map(flag => (flag as { readonly key: string }).key))]
+    for (const context of new Set(group.cases.map(({ context }) => context))) {
+      const single = keys.map((key): [string, Json | undefined] => [key, client.value(key, context, undefined)])
+      t.strictSame(
+        client.all(context),
+        Object.fromEntries(single.filter(([, value]) => value !== undefined)),
+        'all() gives what value() gives',
+      )
+    }
     await client.close()
   })
 }
+
+t.test('all() is for a page too: then it holds what browsers may see alone', async t => {
+  const flag = (key: string, clientVisible: boolean): object => ({
+    ...{ key, clientVisible, kind: 'release', version: 1, seed: 1, enabled: true, offVariation: 'a', fallthrough: { variation: 'a' } },
+    ...{ variations: [{ key: 'a', value: key }], kills: [], prerequisites: [], targets: [], rules: [] },
+  })
+  const flags = [flag('open', true), flag('hidden', false), { key: 'broken', clientVisible: true }]
+  const client = holding(JSON.stringify({ type: 'ruleset', epoch: 'e', revision: 1, flags, segments: [] }))
+  t.same(client.all({}, { clientVisible: true }), { open: 'open' })
+  t.same(client.all({}), { open: 'open', hidden: 'hidden' })
+  await client.close()
+  t.same(holding(JSON.stringify({ type: 'nonsense' })).all({}), {}, 'without a ruleset there are none')
+})
