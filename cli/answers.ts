@@ -1,6 +1,7 @@
 /** What the routes answer, as far as the commands read it. The nouns are those of `schemas`. */
 import type { Grant, KeyKind } from '../schemas/accesskey.ts'
 import type { Change } from '../schemas/change.ts'
+import type { ErrorDetail } from '../schemas/errors.ts'
 import type { Flag } from '../schemas/flag.ts'
 import type { Kill } from '../schemas/kill.ts'
 import type { Segment } from '../schemas/segment.ts'
@@ -20,6 +21,7 @@ export interface WrittenEverywhere {
   readonly revisions: Readonly<Record<string, number>>
   readonly changes: Readonly<Record<string, Change | null>>
   readonly dryRun?: boolean
+  readonly warnings?: readonly ErrorDetail[]
 }
 
 export interface FlagWritten extends Written {

@@ -212,6 +212,8 @@ function adviceFor(body: ErrorBody, response: Response): string | null {
       // A kill or lift is never reverted, whatever is forced.
       if (detailsOf(body).some(detail => detail.code === 'is_override')) return 'Use "sluice lift", or "sluice kill" to bring one back.'
       return 'Look with "sluice history"; --force puts back what stood before all the same.'
+    case 'RATE_STEP_TOO_LARGE':
+      return 'If it is meant, say --force; else take several steps.'
     case 'TOO_MANY_REQUESTS':
       return `Try again in ${response.headers.get('retry-after') ?? 'a few'} s.`
     default:

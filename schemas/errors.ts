@@ -38,6 +38,8 @@ export const ERRORS = {
   ENVIRONMENT_IN_USE: { status: 409 },
   LAST_ADMIN_KEY: { status: 409 },
   REVERT_CONFLICT: { status: 409 },
+  RATE_STEP_TOO_LARGE: { status: 409 },
+  BUILT_IN: { status: 409 },
   VERSION_CONFLICT: { status: 412 },
   // the server's own state
   STORAGE_FULL: { status: 507 },

@@ -226,6 +226,7 @@ function reportEverywhere(session: Session, answer: WrittenEverywhere, title: st
   const revisions = Object.entries(answer.revisions).map(([environment, revision]) => `${environment} ${revision}`)
   output.line(`  revisions ${revisions.join(', ')}${answer.dryRun === true ? ' stay: nothing was changed (--dry-run)' : ''}`)
   if (next !== undefined && answer.dryRun !== true) output.line(`  next      ${next}`)
+  for (const { message } of answer.warnings ?? []) output.line(`  ${output.colors.yellow('mind')}      ${message}`)
   if (commands.length > 0) output.line(`  undo      with ${commands.length === 1 ? 'this command' : 'these commands'}:`)
   for (const command of commands) output.line(command)
 }
@@ -255,17 +256,20 @@ function addDefine(parent: Command): void {
     .description('Change what a flag is, in every environment at once. What it does in one: "sluice flag set".')
     .argument('<flag>')
     .option('-f, --file <path>', 'a YAML or JSON file with the fields to change, - for stdin')
+    .option('--force', 'although a rate changes by more than ten times')
     .addHelpText(
       'after',
       '\nExamples:\n  $ sluice flag define checkout --owner payments --tag dependency:payments-vendor\n  $ sluice flag define checkout --client-visible',
     )
-    .action(async (key: string, options: DefinitionOptions, self: Command) => {
+    .action(async (key: string, options: DefinitionOptions & { force?: boolean }, self: Command) => {
       const session = openSession(self)
       const fields = { ...(options.file === undefined ? {} : await readObject(options.file)), ...definitionOf(options) }
       if (Object.keys(fields).length === 0) throw usage('Nothing to change was given.', `See what can be: sluice ${pathOf(self)} --help`)
-      const answer = await session
-        .client()
-        .call<WrittenEverywhere>(`${session.projectPath}${at`/flags/${key}`}`, { method: 'PATCH', body: fields, query: session.write })
+      const answer = await session.client().call<WrittenEverywhere>(`${session.projectPath}${at`/flags/${key}`}`, {
+        method: 'PATCH',
+        body: fields,
+        query: { ...session.write, ...(options.force === true ? { force: true } : {}) },
+      })
       reportEverywhere(
         session,
         answer,

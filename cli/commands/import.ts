@@ -25,13 +25,16 @@ export function addImport(program: Command): void {
     .summary('replace an environment by what a file says')
     .description('Replace all flags and segments of an environment by those of a YAML or JSON file, in one change.')
     .argument('<file>', 'a file as of "sluice export", - for stdin')
+    .option('--force', 'although a rate changes by more than ten times')
     .addHelpText('after', HELP)
-  withWait(command).action(async (path: string, options: WaitOptions, self: Command) => {
+  withWait(command).action(async (path: string, options: WaitOptions & { force?: boolean }, self: Command) => {
     const session = openSession(self, { environmentNamed: true })
     const { text } = await readDocument(path)
-    const written = await session
-      .client()
-      .call<Written>(`${session.environmentPath}/ruleset`, { method: 'PUT', text, query: session.write })
+    const written = await session.client().call<Written>(`${session.environmentPath}/ruleset`, {
+      method: 'PUT',
+      text,
+      query: { ...session.write, ...(options.force === true ? { force: true } : {}) },
+    })
     const edits = written.change?.edits ?? []
     const count = (type: 'new' | 'removed' | 'changed'): number =>
       edits.filter(edit => (edit.before === null ? 'new' : edit.after === null ? 'removed' : 'changed') === type).length

@@ -2,7 +2,7 @@
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import { changeSchema } from '../../schemas/change.ts'
-import { SluiceError } from '../../schemas/errors.ts'
+import { type ErrorDetail, SluiceError } from '../../schemas/errors.ts'
 import { FLAG_KINDS, type Flag, flagDefinitionPatchSchema, flagInputSchema, flagPatchSchema, flagSchema } from '../../schemas/flag.ts'
 import { keySchema, momentSchema, nameSchema, textSchema } from '../../schemas/key.ts'
 import { DOCUMENT_BYTES_MAX } from '../../schemas/limits.ts'
@@ -21,6 +21,7 @@ import { arranged, DEFINITION_FIELDS, picked } from './arrange.ts'
 import { completeFlag, patchDefinition, patchSettings, randomSeed } from './defaults.ts'
 import { commitEverywhere, projectEnvironments } from './everywhere.ts'
 import { findFlag } from './find.ts'
+import { rateWarnings, refuseLargeSteps } from './ratestep.ts'
 
 const PROJECT = '/api/v1/projects/:project'
 const ENVIRONMENT = `${PROJECT}/environments/:environment`
@@ -31,6 +32,9 @@ const createSchema = flagInputSchema.extend({ comment: textSchema.optional() })
 const cloneSchema = z.strictObject({ key: keySchema, name: nameSchema.optional(), comment: textSchema.optional() })
 const forceQuerySchema = writeQuerySchema.extend({
   force: z.enum(['true', 'false']).optional().meta({ description: 'Archive although it was evaluated lately.' }),
+})
+const stepQuerySchema = writeQuerySchema.extend({
+  force: z.enum(['true', 'false']).optional().meta({ description: 'Change a rate by more than ten times in one step.' }),
 })
 const listQuerySchema = z.strictObject({
   tag: z.string().max(200).optional(),
@@ -46,11 +50,14 @@ const listQuerySchema = z.strictObject({
     .meta({ description: 'Flags that nobody evaluated for so many days, and that no other flag has as prerequisite.' }),
 })
 
+const warningSchema = z.object({ path: z.string(), code: z.string(), message: z.string() })
 const flagAnswer = z.object({ revision: z.number().int(), change: changeSchema.nullable(), flag: flagSchema })
 const everywhereAnswer = z.object({
   revisions: z.record(z.string(), z.number().int()),
   changes: z.record(z.string(), changeSchema.nullable()),
   flag: flagSchema,
+  /** What was taken and may still be a slip, as a rate of 0; left out when there is none. */
+  warnings: z.array(warningSchema).optional(),
 })
 
 export function flagRoutes(app: FastifyInstance, services: Services): void {
@@ -147,6 +154,7 @@ function inProject(app: FastifyInstance, services: Services): void {
         revisions,
         changes,
         flag: first === undefined ? flag : leftBy(first, 'flag', flag.key, flag),
+        ...warned(flag),
         ...(fields.dryRun ? { dryRun: true } : {}),
       }
     },
@@ -158,7 +166,7 @@ function inProject(app: FastifyInstance, services: Services): void {
     policy: role('editor', 'project'),
     summary: 'Edit what a flag is, in every environment at once',
     tag,
-    query: writeQuerySchema,
+    query: stepQuerySchema,
     body: flagDefinitionPatchSchema,
     bodyLimit: FLAG_BODY_BYTES_MAX,
     response: everywhereAnswer,
@@ -171,12 +179,20 @@ function inProject(app: FastifyInstance, services: Services): void {
         checkEverywhere(services, call)
         const flag = state.documents.flag.get(key)
         if (flag === undefined) return []
-        return checkEdits(state, [{ type: 'flag', key, after: patchDefinition(flag, call.body) }])
+        const edits = checkEdits(state, [{ type: 'flag', key, after: patchDefinition(flag, call.body) }])
+        if (call.query.force !== 'true') refuseLargeSteps(state, edits)
+        return edits
       })
       const at = environments.findIndex(({ environment }) => environment === standing[0].environment)
       const commit = commits[at]
       const flag = commit === undefined ? standing[0].flag : leftBy(commit, 'flag', key, standing[0].flag)
-      return { revisions, changes, flag, ...(fields.dryRun ? { dryRun: true } : {}) }
+      return {
+        revisions,
+        changes,
+        flag,
+        ...(call.body.variations === undefined ? {} : warned(flag)),
+        ...(fields.dryRun ? { dryRun: true } : {}),
+      }
     },
   })
 
@@ -362,6 +378,11 @@ function standingFlags(services: Services, params: Readonly<Record<string, strin
   const [environment] = environments
   if (environment !== undefined) findFlag(services.log.state(logOf(environment.project, environment.environment)), key)
   throw new SluiceError('FLAG_NOT_FOUND', `No flag "${key}" in project "${params.project}". GET …/flags lists what exists.`)
+}
+
+function warned(flag: Flag): { warnings?: readonly ErrorDetail[] } {
+  const warnings = rateWarnings(flag.variations, flag.kind)
+  return warnings.length === 0 ? {} : { warnings }
 }
 
 /** What stands for the version of a flag as a whole: it moves whenever the flag changes in any environment. */

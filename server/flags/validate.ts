@@ -10,8 +10,17 @@ import type { Flag, Prerequisite, Rollout, Serve, Target, Variation } from '../.
 import { type Json, unfit } from '../../schemas/json.ts'
 import { DOCUMENT_BYTES_MAX, VALUE_BYTES_MAX, WEIGHT_TOTAL } from '../../schemas/limits.ts'
 import type { ValueType } from '../../schemas/reason.ts'
-import { rateValueSchema, STAGES, stageSchema, type ValveValue, valveValueSchema } from '../../schemas/values.ts'
+import {
+  type CountedRate,
+  countedRateSchema,
+  STAGES,
+  stageSchema,
+  unlimitedSchema,
+  type ValveValue,
+  valveValueSchema,
+} from '../../schemas/values.ts'
 import { checkClause } from '../../sdk/evaluator/check.ts'
+import { rateOf } from '../../sdk/evaluator/rate.ts'
 import { detailsOf } from '../http/parsed.ts'
 import { bytesOf, type Draft, placed } from '../rulesets/draft.ts'
 
@@ -21,6 +30,10 @@ const BREAKER_BUCKETS = 15
 /** The open time of a breaker that does not give its own, and the longest it grows to. */
 const BREAKER_OPEN_MS = 10_000
 const BREAKER_MAX_OPEN_MS = 300_000
+/** A burst is at most what so much time brings, or what the unit of time that the rate is per does. */
+const BURST_SPAN_MS = 3_600_000
+/** The slowest rate: what is slower is forgotten by whoever waits for it. */
+const RATE_SPAN_MAX_MS = 30 * 86_400_000
 
 /** Everything wrong with a flag in the environment it would stand in, each with its path in the flag and its cure. Empty when it is right. */
 export function flagProblems(flag: Flag, draft: Draft): ErrorDetail[] {
@@ -107,7 +120,19 @@ function variationProblems(flag: Flag): ErrorDetail[] {
     }
     problems.push(...kindProblems(flag, variation, place))
   }
-  return problems
+  return problems.length === 0 && flag.kind === 'rate-limit' ? unitProblems(flag.variations) : problems
+}
+
+/** Limits of one flag count the same thing: else a rule that moves somebody to another variation would change what is counted. */
+function unitProblems(variations: readonly Variation[]): ErrorDetail[] {
+  const unitOf = (variation: Variation): string => rateOf(variation.value)?.unit ?? ''
+  const [first] = variations
+  if (first === undefined) return []
+  return variations.flatMap((variation, i) => {
+    if (unitOf(variation) === unitOf(first)) return []
+    const message = `variation "${variation.key}" counts the unit "${unitOf(variation)}", "${first.key}" the unit "${unitOf(first)}". All variations of one flag count the same: correct variations[${i}].value.unit, or make another flag.`
+    return [{ path: `variations[${i}].value.unit`, code: 'value_unit', message }]
+  })
 }
 
 /** The type of a value, or null for null, which is none. */
@@ -148,8 +173,7 @@ function kindProblems(flag: Flag, variation: Variation, place: string): ErrorDet
     if (stageSchema.safeParse(variation.value).success) return []
     return [{ path: place, code: 'value_kind', message: `${subject} must be a stage: one of ${STAGES.join(', ')}. Correct ${place}.` }]
   }
-  if (flag.kind === 'rate-limit')
-    return shapeProblems(rateValueSchema, variation.value, `${subject} is not a rate as in { "rate": 100, "per": "second" }`, place)
+  if (flag.kind === 'rate-limit') return rateProblems(variation.value, subject, place)
   if (flag.kind === 'safety-valve') {
     const shape = shapeProblems(valveValueSchema, variation.value, `${subject} is not a valve setting as in { "mode": "auto" }`, place)
     return shape.length > 0 ? shape : placed(valveProblems(variation.value as ValveValue, subject), place)
@@ -164,6 +188,51 @@ function shapeProblems(schema: z.ZodType, value: unknown, subject: string, place
     ...detail,
     message: `${subject}: ${detail.path} ${detail.message}. Correct it.`,
   }))
+}
+
+function rateProblems(value: Json, subject: string, place: string): ErrorDetail[] {
+  const isUnlimited = typeof value === 'object' && value !== null && 'unlimited' in value
+  // Not by the schema of both: what it says of a typo is that neither fits.
+  const shape = shapeProblems(
+    isUnlimited ? unlimitedSchema : countedRateSchema,
+    value,
+    isUnlimited
+      ? `${subject} is not { "unlimited": true }, which takes neither rate nor burst`
+      : `${subject} is not a rate as in { "rate": 100, "per": "second" } or { "unlimited": true }`,
+    place,
+  )
+  if (shape.length > 0) return shape
+  const problems = keyByProblems((value as CountedRate).keyBy ?? [])
+  if (!isUnlimited) problems.push(...burstProblems(value as CountedRate))
+  return placed(problems, place).map(problem => ({ ...problem, message: `${subject}: ${problem.message}` }))
+}
+
+function keyByProblems(keyBy: readonly string[]): ErrorDetail[] {
+  return keyBy.flatMap((attribute, i) => {
+    if (keyBy.indexOf(attribute) === i) return []
+    return [{ path: `keyBy[${i}]`, code: 'duplicate', message: `keyBy names ${attribute} twice. Remove one.` }]
+  })
+}
+
+/** A rate and a burst that each are possible and together are not. */
+function burstProblems(value: CountedRate): ErrorDetail[] {
+  const rate = rateOf(value)
+  // A cut has no burst worth a word: nothing is admitted.
+  if (rate === null || rate.rate === 0) return []
+  const refuse = (path: string, message: string): ErrorDetail[] => [{ path, code: 'value_kind', message }]
+  if (1 / rate.ratePerMs > RATE_SPAN_MAX_MS)
+    return refuse('rate', `rate ${value.rate} per ${value.per} is less than one in 30 days. Raise it, or cut with rate 0.`)
+  if (rate.depth < rate.cost) {
+    const given = value.burst === undefined ? `burst, ${rate.depth} unless given,` : `burst ${value.burst}`
+    return refuse(
+      'burst',
+      `${given} is less than the cost of one request (${rate.cost}), so that none could ever pass. Give a burst of at least ${Math.ceil(rate.cost)}.`,
+    )
+  }
+  const most = Math.floor(Math.max(1, rate.cost, rate.rate, rate.ratePerMs * BURST_SPAN_MS))
+  if (rate.depth <= most) return []
+  const span = rate.perMs > BURST_SPAN_MS ? 'a day' : 'an hour'
+  return refuse('burst', `burst ${value.burst} is more than what ${span} brings. Give at most ${most}, or raise the rate.`)
 }
 
 /** Settings that each are possible and together are not. */

@@ -10,10 +10,11 @@ import { role } from '../access/policy.ts'
 import { type Point, pointSchema, readPoint } from '../changes/point.ts'
 import { revisionOf } from '../changes/routes.ts'
 import { environmentLog } from '../environments/find.ts'
+import { refuseLargeSteps } from '../flags/ratestep.ts'
 import { randomSeed } from '../flags/defaults.ts'
 import { route, writeQuerySchema } from '../http/route.ts'
 import { checkVersion, writeFields, written } from '../http/write.ts'
-import type { State } from '../log/types.ts'
+import type { PlannedEdit, State } from '../log/types.ts'
 import type { Services } from '../services.ts'
 import { type Import, planImport } from './import.ts'
 
@@ -51,7 +52,9 @@ export function rulesetRoutes(app: FastifyInstance, services: Services): void {
     description:
       'What the document does not name is archived. Seeds are kept where none is given, versions are the server’s, standing kills stay. Refused when it would drop a killed flag. If-Match takes the revision that an export answered with.',
     tag,
-    query: writeQuerySchema,
+    query: writeQuerySchema.extend({
+      force: z.enum(['true', 'false']).optional().meta({ description: 'Change a rate by more than ten times in one step.' }),
+    }),
     body: rulesetInputSchema.extend({ comment: textSchema.optional() }),
     longLists: { flags: FLAGS_MAX, segments: SEGMENTS_MAX },
     bodyLimit: RULESET_BYTES_MAX,
@@ -80,12 +83,18 @@ export function rulesetRoutes(app: FastifyInstance, services: Services): void {
         async plan(state) {
           checkVersion(`Ruleset of "${log}"`, state.revision, call.ifMatch)
           planned = await planImport(state, call.body, seedOf)
+          if (call.query.force !== 'true') refuseLargeSteps(state, planned.edits, placeIn(call.body.flags))
           return planned.edits
         },
       })
       return { ...written(commit, fields), flags: planned?.flags, segments: planned?.segments, ignoredKills: planned?.ignoredKills }
     },
   })
+}
+
+/** Where a flag stands in the document, for errors. */
+function placeIn(flags: readonly { readonly key: string }[]): (edit: PlannedEdit) => string {
+  return edit => `flags[${flags.findIndex(({ key }) => key === edit.key)}]`
 }
 
 function exportPoint(query: { revision?: string | undefined; at?: string | undefined }): Point | null {

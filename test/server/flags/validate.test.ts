@@ -76,6 +76,7 @@ t.test('each thing a schema cannot say is refused with its path', async t => {
     offVariation: 'v0',
     fallthrough: { variation: 'v0' },
   })
+  const rates = (...values: unknown[]): Partial<Flag> => ({ ...config(...values), kind: 'rate-limit' })
   const cases: [name: string, change: Partial<Flag>, expected: string[]][] = [
     ['a variation twice', { variations: [...onOff, { key: 'on', value: true }] }, ['duplicate at variations[2].key']],
     ['values of two types', config('a', 1), ['value_type at variations[1].value']],
@@ -96,6 +97,25 @@ t.test('each thing a schema cannot say is refused with its path', async t => {
       ['unknown_field at variations[0].value.brust'],
     ],
     ['a rate', { ...config({ rate: 5, per: 'second' }, { rate: 0, per: 'second' }), kind: 'rate-limit' }, []],
+    ['no limit', rates({ unlimited: true }, { unlimited: true, keyBy: ['/account/id'] }), []],
+    ['no limit and a burst', rates({ unlimited: true, burst: 5 }), ['unknown_field at variations[0].value.burst']],
+    ['a key that is no attribute', rates({ rate: 5, per: 'second', keyBy: ['/a~b'] }), ['custom at variations[0].value.keyBy[0]']],
+    ['a key twice', rates({ rate: 5, per: 'second', keyBy: ['ip', 'ip'] }), ['duplicate at variations[0].value.keyBy[1]']],
+    ['two units', rates({ rate: 5, per: 'second' }, { rate: 5, per: 'second', unit: 'byte' }), ['value_unit at variations[1].value.unit']],
+    [
+      'no limit of another unit',
+      rates({ rate: 5, per: 'second', unit: 'byte' }, { unlimited: true }),
+      ['value_unit at variations[1].value.unit'],
+    ],
+    ['the usual unit, written out', rates({ rate: 5, per: 'second', unit: 'request' }, { unlimited: true }), []],
+    ['a burst that no request fits in', rates({ rate: 100, per: 'second', cost: 30 }), ['value_kind at variations[0].value.burst']],
+    ['a burst of one request', rates({ rate: 100, per: 'second', cost: 30, burst: 30 }), []],
+    ['a burst of an hour', rates({ rate: 10, per: 'second', burst: 36_000 }), []],
+    ['a burst of more than an hour', rates({ rate: 10, per: 'second', burst: 36_001 }), ['value_kind at variations[0].value.burst']],
+    ['a day at once', rates({ rate: 5, per: 'day', burst: 5 }), []],
+    ['more than a day at once', rates({ rate: 5, per: 'day', burst: 6 }), ['value_kind at variations[0].value.burst']],
+    ['a rate that never brings one', rates({ rate: 0.01, per: 'day' }), ['value_kind at variations[0].value.rate']],
+    ['a cut, whatever its burst', rates({ rate: 0, per: 'day', burst: 6 }), []],
     ['a valve', { ...config({ mode: 'auto', breaker: { windowMs: 10_000, slowMs: 5_000, minCalls: 5 } }), kind: 'safety-valve' }, []],
     [
       'a valve whose window is shorter than two slow calls',
