@@ -43,7 +43,8 @@ function prepareClause(value: unknown, path: string, gathered: Gathered): Prepar
       negate,
     }
   const attribute = requiredAttribute(fields, path, gathered)
-  return { source, attribute, test, exists: op === 'exists' ? values[0] === true : null, segments: null, negate }
+  if (op === 'exists') return { source, attribute, test, exists: values[0] === true, segments: null, negate: false }
+  return { source, attribute, test, exists: null, segments: null, negate }
 }
 
 /** Whether a clause is a list of values to be equal to one of. */

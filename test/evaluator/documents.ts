@@ -199,7 +199,8 @@ export function clause(random: Random): Clause {
     case 17:
       return { ...about, op: 'inCidr', values: some(POOLS.network) }
     case 18:
-      return { attribute: about.attribute, op: 'exists', values: [chance(random, 0.5)] }
+      // It may not be negated, and where it is all the same, that changes nothing.
+      return { ...about, op: 'exists', values: [chance(random, 0.5)] }
     default:
       // An expression takes several times as long to prepare as all else together.
       return chance(random, 0.3)
@@ -251,6 +252,30 @@ function listRules(random: Random, count: number): Flag['rules'] {
   })
 }
 
+/** Rules that mostly ask one attribute several things at once: ranges of numbers, lists, whether it is there. */
+function rangeRules(random: Random, count: number): Flag['rules'] {
+  const shared = chance(random, 0.7) ? 'n' : attribute(random)
+  const about = (): Clause => {
+    const negated = chance(random, 0.25) ? { negate: true } : {}
+    const draw = below(random, 8)
+    if (draw < 3)
+      return {
+        attribute: shared,
+        op: pick(random, COMPARISONS),
+        values: several(random, 1, 2, () => pick(random, POOLS.number)),
+        ...negated,
+      }
+    if (draw < 5) return { attribute: shared, op: 'between', values: [pick(random, POOLS.number), pick(random, POOLS.number)], ...negated }
+    if (draw < 7) return { attribute: shared, op: 'in', values: scalars(random), ...negated }
+    return { attribute: shared, op: 'exists', values: [chance(random, 0.8)] }
+  }
+  return Array.from({ length: count }, (_, i) => ({
+    id: `r${i}`,
+    clauses: [...several(random, 0, 4, about), ...clauses(random, 1)].sort(() => random() - 0.5),
+    serve: serve(random),
+  }))
+}
+
 /** Rules of which hardly any matches, so that the last ones are reached. */
 function lateRules(random: Random, count: number): Flag['rules'] {
   return Array.from({ length: count }, (_, i) => ({
@@ -266,10 +291,11 @@ function lateRules(random: Random, count: number): Flag['rules'] {
 function rules(random: Random): Flag['rules'] {
   const draw = random()
   if (draw < 0.55) return several(random, 0, 3, i => rule(random, i))
+  if (draw < 0.72) return rangeRules(random, 1 + below(random, 8))
   if (draw < 0.85) return listRules(random, 1 + below(random, 8))
   if (draw < 0.95) return several(random, 3, 9, i => rule(random, i))
-  const count = pick(random, [12, 31, 32, 33, 40, 63, 64, 65, 70])
-  const most = chance(random, 0.5) ? listRules(random, count) : lateRules(random, count)
+  const count = pick(random, [12, 30, 31, 32, 33, 40, 61, 62, 63, 64, 65, 70])
+  const most = pick(random, [listRules, rangeRules, lateRules])(random, count)
   return [...most, { ...rule(random, count), clauses: clauses(random, 1) }]
 }
 
@@ -320,10 +346,17 @@ export function flag(random: Random, key: string): Flag {
     offVariation: variation(random),
     kills: isPlain || chance(random, 0.8) ? [] : several(random, 1, 3, i => kill(random, i)),
     prerequisites: isPlain || chance(random, 0.6) ? [] : several(random, 1, 2, () => prerequisite(random, key)),
-    targets: isPlain || chance(random, 0.6) ? [] : several(random, 1, 3, () => ({ ...list(random), variation: variation(random) })),
+    targets: isPlain || chance(random, 0.6) ? [] : targets(random),
     rules: isPlain ? [] : rules(random),
     fallthrough: isPlain ? { variation: variation(random) } : serve(random),
   }
+}
+
+function targets(random: Random): Flag['targets'] {
+  if (chance(random, 0.95)) return several(random, 1, 3, () => ({ ...list(random), variation: variation(random) }))
+  const shared = attribute(random)
+  const unlikely = (i: number) => ({ attribute: shared, values: [`k${i}`], variation: variation(random) })
+  return [...several(random, 28, 66, unlikely), { ...list(random), variation: variation(random) }]
 }
 
 /** Mostly of a later key, which makes chains and diamonds; now and then of any, which closes cycles. */

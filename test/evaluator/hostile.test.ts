@@ -327,6 +327,16 @@ t.test('a context that evaluates while it is evaluated disturbs nothing', async 
     },
   }
   t.equal(evaluate(prepared, 'f', context).reason, 'RULE_MATCH')
+
+  const changing = {
+    a: 1,
+    get b() {
+      applyDelta(prepared, { flags: [{ ...on, version: 2 }], segments: [], removedFlags: [], removedSegments: [] }, 2)
+      return 1
+    },
+  }
+  t.match(evaluate(prepared, 'f', changing), { reason: 'RULE_MATCH', flagVersion: 1 }, 'a change meanwhile is the next evaluation’s')
+  t.match(evaluate(prepared, 'f', { a: 1, b: 1 }), { reason: 'FALLTHROUGH', flagVersion: 2 })
 })
 
 t.test('chains far longer than may be written end in an error, not in an overflow', async t => {
