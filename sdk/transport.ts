@@ -70,6 +70,8 @@ export function networkTransport(base: string, key: string): Transport {
         })
         if (!(socket instanceof Socket)) return
         socket.unref()
+        // Between undici's hands nobody listens for a moment, and an error would be the application's.
+        socket.on('error', () => undefined)
         created(socket)
       },
       // One request per connection: a kept one would be held by the next request again.
@@ -132,7 +134,7 @@ export function networkTransport(base: string, key: string): Transport {
           websocket.close()
           // The close frame goes out, its answer is not waited for: a dead peer never gives one.
           if (why === 'closed' && socket !== null) flush(socket)
-          else socket?.destroy()
+          else socket?.destroy(new LetGo())
         },
         bytesRead: () => socket?.bytesRead ?? 0,
       }
@@ -227,10 +229,15 @@ export function networkTransport(base: string, key: string): Transport {
     async close() {
       for (const link of links) link.drop()
       void polls.destroy().catch(() => undefined)
-      for (const socket of pollSockets) socket.destroy()
+      for (const socket of pollSockets) socket.destroy(new LetGo())
       await Promise.all(leaving.values())
     },
   }
+}
+
+/** Why a socket is destroyed. Without an error undici's timer for a connection that is being made would run on. */
+class LetGo extends Error {
+  override readonly message = 'let go'
 }
 
 /** A signal that aborts after a time. Unlike `AbortSignal.timeout`, its timer does not outlive what it limits. */

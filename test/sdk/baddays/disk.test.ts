@@ -83,6 +83,12 @@ t.test('a file that could not be written is told once, tried every minute, and w
   }
   clock.advance(1_000)
   await settled(() => warnings() === 1)
+  // A second failure, which no log tells: it is over when the next try is set.
+  const { waiting } = clock
+  clock.advance(61_000)
+  t.equal(clock.waiting, waiting - 1, 'it is being tried')
+  await settled(() => clock.waiting === waiting)
+  t.equal(warnings(), 1)
   mkdirSync(folder)
   writeFileSync(join(folder, 'other'), 'x')
   clock.advance(61_000)
