@@ -5,7 +5,7 @@
 import type { Clock } from '../clock.ts'
 
 /** How long clients are evaluated for before everything else has its turn. */
-const PORTION_MS = 5
+const PORTION_MS = 2
 
 export interface Rounds<Peer> {
   /**

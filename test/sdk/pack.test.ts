@@ -110,6 +110,7 @@ t.test('the tarball installs alone', async t => {
       'package.json',
       ...modulesOf('sdk'),
       ...modulesOf('sdk/evaluator'),
+      ...modulesOf('sdk/limiter'),
       ...modulesOf('sdk/openfeature'),
       ...modulesOf('sdk/web'),
       ...[
