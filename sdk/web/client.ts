@@ -379,7 +379,12 @@ class Client implements Sluice {
     const kept = this.#store?.load(this.#context) ?? null
     if (kept === null) return NOTHING
     this.#counts.collect(this.#values.values())
-    this.#show(kept.flags)
+    try {
+      this.#show(kept.flags)
+    } catch {
+      // Whoever else writes to the storage of this origin may have written anything.
+      return NOTHING
+    }
     this.#valuesId = this.#contextId
     return placeOf(kept)
   }

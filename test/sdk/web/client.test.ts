@@ -306,6 +306,11 @@ t.test('the cache: values for a dark start, of the same key and context alone, f
   for (const options of [{ key: `${KEY}x` }, { url: 'https://other.example.com' }, { context: {} }, { cache: false }] as const)
     t.equal(scene({ context: { targetingKey: 'one' }, ...options }, page).client.value('a', 'none'), 'none', JSON.stringify(options))
 
+  const [keptAt, entry] = [...page.localStorage.entries][0]!
+  const deep = `${'['.repeat(50_000)}${']'.repeat(50_000)}`
+  page.localStorage.entries.set(keptAt, entry.replace('"value":"kept"', `"value":${deep}`))
+  t.equal(scene({ context: { targetingKey: 'one' } }, page).client.value('a', 'none'), 'none', 'deeper than anything of ours')
+
   const store = localStore(page, { base: 'x', key: 'y' }, { now: () => 0 })
   const kept = { epoch: 'e', revision: 1, hash: '', flags: [] }
   store.save('{}', kept)
