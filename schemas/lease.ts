@@ -11,6 +11,8 @@ const slot = z.number().int().min(0).max(0xffff_ffff)
 
 export const leaseSchema = z.looseObject({
   type: z.literal('lease'),
+  /** With the first frame on a connection: the instances it was last told of, so that a new server expects them. */
+  instances: z.number().int().min(1).max(1e6).optional(),
   keys: z
     .array(
       z.looseObject({

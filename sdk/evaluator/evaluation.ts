@@ -35,13 +35,15 @@ export interface Outcome {
   readonly type: ValueType | null
   /** How often it came out since somebody last asked: for whoever counts evaluations. Nothing here looks at it. */
   count: number
+  /** What whoever limits by it keeps with it: a map would cost as much again as the decision. Nothing here looks at it. */
+  plan: object | null
   readonly evaluation: Evaluation
   /** The flag's key. */
   readonly flag: string
 }
 
 export function outcomeOf(flag: string, evaluation: Evaluation): Outcome {
-  return { value: evaluation.value, type: evaluation.type, count: 0, evaluation: Object.freeze(evaluation), flag }
+  return { value: evaluation.value, type: evaluation.type, count: 0, plan: null, evaluation: Object.freeze(evaluation), flag }
 }
 
 /** The type of a flag's value or of a caller's default; null for what no flag can hold (null, undefined, a function). */

@@ -77,5 +77,8 @@ export interface LimitTotals {
   readonly variation: string
   readonly admitted: number
   readonly denied: number
+  /** Lent, and taken back unspent to be lent again. */
+  readonly granted: number
+  readonly returned: number
   readonly counters: number
 }
