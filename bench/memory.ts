@@ -12,7 +12,6 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { PerformanceObserver } from 'node:perf_hooks'
 import { fileURLToPath } from 'node:url'
-import type { Context } from '../schemas/context.ts'
 import type { Flag } from '../schemas/flag.ts'
 import { applyDelta, prepare } from '../sdk/evaluator/prepare.ts'
 import { environments, shapes } from './evaluate/shapes.ts'
