@@ -23,7 +23,7 @@ import { killRoutes } from './kills/routes.ts'
 import { openLifecycle } from './lifecycle.ts'
 import { openLogger } from './logger.ts'
 import { type OpenedLog, openLog } from './log/log.ts'
-import { measureRequests } from './metrics/measure.ts'
+import { type Measurement, measureRequests } from './metrics/measure.ts'
 import { metricsRoutes } from './metrics/routes.ts'
 import { watchStalls } from './metrics/stalls.ts'
 import { ofrepRoutes } from './ofrep/routes.ts'
@@ -96,13 +96,13 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
   const routes = guardRoutes(app)
   addErrorAnswers(app, logger)
   addBodyParser(app)
-  const { series } = measureRequests(app)
+  const measurement = measureRequests(app)
   // The machine's own time, whatever clock the server is given: it is the machine that stalls.
   const stalls = watchStalls(systemClock, logger)
-  addChecks(app, keys)
+  addChecks(app, keys, measurement)
 
   healthRoutes(app, services, lifecycle)
-  metricsRoutes(app, { services, hub, usage, series, stalls })
+  metricsRoutes(app, { services, hub, usage, series: measurement.series, stalls })
   statusRoutes(app, services, lifecycle)
   projectRoutes(app, services)
   environmentRoutes(app, services)
@@ -117,7 +117,7 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
   instanceRoutes(app, services)
   streamRoutes(app, services, hub)
   telemetryRoutes(app, services, usage)
-  ofrepRoutes(app, services)
+  ofrepRoutes(app, services, measurement)
   app.get('/', { config: { policy: everyone } }, (_request, reply) => reply.redirect('/docs'))
   options.extend?.(app, services)
   hub.attach(app)
@@ -197,14 +197,16 @@ function makeApp(logger: FastifyBaseLogger): FastifyInstance {
 }
 
 /** What happens to every request before its handler, in one hook: each hook of its own would be felt by an evaluation. */
-function addChecks(app: FastifyInstance, keys: KeyRing): void {
+function addChecks(app: FastifyInstance, keys: KeyRing, measurement: Measurement): void {
   app.decorateRequest('access', null)
   app.addHook('onRequest', (request, reply, done) => {
     try {
-      request.startedAt = performance.now()
+      const route = request.routeOptions
+      measurement.begin(request, route)
       addHeaders(request, reply)
-      checkKey(request, keys)
+      checkKey(request, keys, route.config.policy)
       checkBodyType(request)
+      request.bodyBytesMax = route.bodyLimit
       done()
     } catch (error) {
       done(error as Error)

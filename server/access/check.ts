@@ -1,8 +1,8 @@
 /** The key check that runs before every handler: who calls, and may they. The body is read only afterwards. */
 import type { FastifyRequest } from 'fastify'
 import { SluiceError } from '../../schemas/errors.ts'
-import { checkPolicy } from '../http/route.ts'
 import type { KeyRing } from '../services.ts'
+import { authorise, type Policy } from './policy.ts'
 
 /**
  * The key a request carries, or null: `Authorization: Bearer …`, else `X-API-Key: …`. Never one in the URL, which ends up in logs.
@@ -12,7 +12,7 @@ export function keyOf(headers: Readonly<Record<string, string | string[] | undef
   const authorization = headers.authorization
   if (typeof authorization === 'string') {
     // Whatever follows the scheme is the key: one set by configuration may hold blanks.
-    if (/^bearer /i.test(authorization)) {
+    if (authorization.startsWith('Bearer ') || /^bearer /i.test(authorization)) {
       const key = authorization.slice('bearer '.length).trim()
       if (key !== '') return key
     }
@@ -22,12 +22,14 @@ export function keyOf(headers: Readonly<Record<string, string | string[] | undef
   return typeof own === 'string' && own !== '' ? own : null
 }
 
-/** Fills `request.access` and applies the route's policy. Before a valid key nothing else of a request is looked at. */
-export function checkKey(request: FastifyRequest, keys: KeyRing): void {
-  const policy = request.routeOptions.config.policy
+/**
+ * Fills `request.access` and applies the route's policy: whoever it does not let pass is refused before the body is read.
+ * Before a valid key nothing else of a request is looked at.
+ */
+export function checkKey(request: FastifyRequest, keys: KeyRing, policy: Policy | undefined = request.routeOptions.config.policy): void {
   // Without a policy there is no route: the answer is the same 404 for everyone. A stale key must not hide /healthz.
   if (policy === undefined || policy.allow === 'everyone') return
   const token = keyOf(request.headers)
   if (token !== null) request.access = keys.authenticate(token)
-  checkPolicy(request)
+  authorise(policy, request.access, request.params as { project?: string; environment?: string })
 }

@@ -75,6 +75,12 @@ export function openKeyRing(options: KeyRingOptions): KeyRingHandle {
     recent.set(token, entry)
   }
 
+  /** Whether a key that was right a moment ago still is. */
+  function stands({ key, known }: Recent): boolean {
+    if (known.expiresAt !== Infinity && known.expiresAt <= clock.now()) return false
+    return key === null || log.state(SERVER_LOG).documents.key.get(key.key) === key
+  }
+
   function tellRevoked(id: string): void {
     for (const listener of listeners) {
       try {
@@ -110,15 +116,9 @@ export function openKeyRing(options: KeyRingOptions): KeyRingHandle {
     configured: configured.map(known => known.access),
     authenticate(token) {
       if (token.length > TOKEN_LENGTH_MAX) throw invalid()
-      const documents = log.state(SERVER_LOG).documents.key
       const before = recent.get(token)
-      if (
-        before !== undefined &&
-        before.known.expiresAt > clock.now() &&
-        (before.key === null || documents.get(before.key.key) === before.key)
-      ) {
-        return before.known.access
-      }
+      if (before !== undefined && stands(before)) return before.known.access
+      const documents = log.state(SERVER_LOG).documents.key
       const hash = hashOf(token)
       for (const known of configured) {
         if (!isSameHash(known.hash, hash)) continue

@@ -2,7 +2,6 @@
 import type { Socket } from 'node:net'
 import type { FastifyBaseLogger, FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { type ErrorCode, SluiceError } from '../../schemas/errors.ts'
-import { BODY_BYTES_MAX } from '../../schemas/limits.ts'
 
 /** Longest part of a path that an error repeats. */
 const PATH_SHOWN_MAX = 200
@@ -44,10 +43,6 @@ export function answerClientError(error: NodeJS.ErrnoException, socket: Socket):
 function knownError(error: unknown, request: FastifyRequest): SluiceError {
   if (error instanceof SluiceError) return error
   const { code, statusCode } = (typeof error === 'object' && error !== null ? error : {}) as { code?: unknown; statusCode?: unknown }
-  if (statusCode === 413) {
-    const limit = request.routeOptions.bodyLimit ?? BODY_BYTES_MAX
-    return new SluiceError('BODY_TOO_LARGE', `The body has more than ${limit} bytes. Send less at a time.`)
-  }
   if (statusCode === 415)
     return new SluiceError('UNSUPPORTED_MEDIA_TYPE', 'The body must be JSON. Send it with "Content-Type: application/json".')
   if (statusCode === 404 || code === 'FST_ERR_MAX_PARAM_LENGTH' || statusCode === 414) {
@@ -55,9 +50,6 @@ function knownError(error: unknown, request: FastifyRequest): SluiceError {
   }
   if (code === 'FST_ERR_BAD_URL')
     return new SluiceError('INVALID_REQUEST', 'The path is not a URL that can be decoded. Correct its % signs.')
-  if (code === 'FST_ERR_CTP_INVALID_CONTENT_LENGTH') {
-    return new SluiceError('INVALID_REQUEST', 'The body is not as long as Content-Length says. Send it again.')
-  }
   if (typeof statusCode === 'number' && statusCode >= 400 && statusCode < 500) {
     return new SluiceError('INVALID_REQUEST', 'The request cannot be understood. Check its headers and body.')
   }

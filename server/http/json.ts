@@ -22,8 +22,9 @@ const CLOSE_BRACE = 125
  * What the body holds is never repeated, as it may be secret.
  */
 export function parseJson(body: Buffer): unknown {
-  if (!isUtf8(body)) throw notJson('is not UTF-8', '')
-  const text = isAscii(body) ? body.toString('latin1') : body.toString('utf8')
+  const isPlain = isAscii(body)
+  if (!isPlain && !isUtf8(body)) throw notJson('is not UTF-8', '')
+  const text = body.toString(isPlain ? 'latin1' : 'utf8')
   let value: unknown
   try {
     value = JSON.parse(text)
@@ -31,17 +32,21 @@ export function parseJson(body: Buffer): unknown {
     throw notJson('is not JSON', place(text, error))
   }
   // Cheaper than a look at every key: as many colons outside of texts as there are keys in what came out.
-  if (colons(text) !== keys(value)) throw twice(text)
+  if (colons(body) !== keys(value)) throw twice(text)
   return value
 }
 
-/** Colons outside of texts: one for every key in the text. */
-function colons(text: string): number {
+/** Colons outside of texts: one for every key. What is looked for is one byte in UTF-8, and part of no other character. */
+function colons(json: Buffer): number {
   let count = 0
   let depth = 0
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i)
-    if (code === QUOTE) i = endOfText(text, i)
+  let isText = false
+  for (let i = 0; i < json.length; i++) {
+    const code = json[i]
+    if (isText) {
+      if (code === QUOTE) isText = false
+      else if (code === BACKSLASH) i++
+    } else if (code === QUOTE) isText = true
     else if (code === COLON) count++
     else if (code === OPEN_BRACE || code === OPEN_BRACKET) {
       if (++depth > NESTING_MAX) throw tooDeep()

@@ -7,7 +7,7 @@ import { z } from 'zod'
 import { type ErrorDetail, SluiceError } from '../../schemas/errors.ts'
 import { textSchema } from '../../schemas/key.ts'
 import { BODY_BYTES_MAX } from '../../schemas/limits.ts'
-import { type Access, actorOf, authorise, type Policy } from '../access/policy.ts'
+import { type Access, actorOf, type Policy } from '../access/policy.ts'
 import type { Actor } from '../../schemas/change.ts'
 import { type LongLists, parsed, parsedInPieces } from './parsed.ts'
 
@@ -109,14 +109,6 @@ export function rawRoute(
     config: { policy: description.policy, definition: description },
     handler,
   })
-}
-
-/** Runs before every handler: whoever the policy does not let pass is refused before the body is read. */
-export function checkPolicy(request: FastifyRequest): void {
-  const policy = request.routeOptions.config.policy
-  // Fastify's own 404 handler has no route and no policy; it shows nothing.
-  if (policy === undefined) return
-  authorise(policy, request.access, request.params as { project?: string; environment?: string })
 }
 
 function readBody(schema: z.ZodType | undefined, body: unknown): unknown {

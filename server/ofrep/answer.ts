@@ -47,26 +47,30 @@ export function answerOf(key: string, evaluation: Evaluation, flag: Flag, revisi
   }
 }
 
-interface Text {
+/** A success as it goes out. */
+export interface Text {
   readonly key: string
   readonly revision: number
   readonly text: string
+  readonly headers: Readonly<Record<string, string>>
 }
 
-/** The texts last sent for an evaluation: results are few and shared, requests are many. Gone with the ruleset they belong to. */
+/** What was last sent for an evaluation: results are few and shared, requests are many. Gone with the ruleset they belong to. */
 const withRules = new WeakMap<Evaluation, Text>()
 const withoutRules = new WeakMap<Evaluation, Text>()
 
 /** As `answerOf`, a success as its JSON. */
-export function successText(key: string, evaluation: Evaluation, flag: Flag, revision: number, showRules: boolean): string | Failure {
+export function successText(key: string, evaluation: Evaluation, flag: Flag, revision: number, showRules: boolean): Text | Failure {
   const texts = showRules ? withRules : withoutRules
   const known = texts.get(evaluation)
-  if (known !== undefined && known.revision === revision && known.key === key) return known.text
+  if (known !== undefined && known.revision === revision && known.key === key) return known
   const answer = answerOf(key, evaluation, flag, revision, showRules)
   if ('errorCode' in answer) return answer
   const text = JSON.stringify(answer)
-  texts.set(evaluation, { key, revision, text })
-  return text
+  const headers = { 'content-type': 'application/json; charset=utf-8', 'content-length': String(Buffer.byteLength(text)) }
+  const made = { key, revision, text, headers }
+  texts.set(evaluation, made)
+  return made
 }
 
 export function notFound(key: string): Failure {
