@@ -18,6 +18,7 @@ export const sluice: Contender = {
     return {
       one: key => (context: Context) => client.value(key, context, false),
       value: (key, context: Context) => client.value(key, context, false),
+      all: { call: (context: Context) => client.all(context), read: (values: Readonly<Record<string, unknown>>, key) => values[key] },
     }
   },
 }

@@ -124,6 +124,23 @@ t.test('a body that is too large is not read to its end', async t => {
   t.match(answer, { status: 413, body: { code: 'BODY_TOO_LARGE', message: /1048576/ } })
 })
 
+t.test('a body in many pieces is read as one, up to its limit, and half a body is none', async t => {
+  const server = await startServer(t)
+  const head = (rest: string): string =>
+    `POST /api/v1/projects HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer ${server.adminKey}\r\ncontent-type: application/json\r\n${rest}\r\n\r\n`
+  const chunked = (pieces: readonly string[]): string =>
+    head('transfer-encoding: chunked') + [...pieces, ''].map(piece => `${Buffer.byteLength(piece).toString(16)}\r\n${piece}\r\n`).join('')
+  t.match(await raw(server, chunked(['{"key":"', 'pieces","na', 'me":"Zoë"}'])), /^HTTP\/1\.1 201 .*"name":"Zoë"/s)
+  t.match(await raw(server, chunked([])), /^HTTP\/1\.1 400 .*"code":"INVALID_REQUEST"/s, 'none at all')
+  const many = Array.from({ length: 17 }, () => 'x'.repeat(65_536))
+  t.match(await raw(server, chunked(['{"key":"', ...many, '"}'])), /^HTTP\/1\.1 413 .*"code":"BODY_TOO_LARGE"/s)
+
+  const socket = connect(Number(new URL(server.url).port), '127.0.0.1')
+  socket.end(`${head('content-length: 100')}{"key":"half"`)
+  await once(socket.resume(), 'close')
+  t.equal((await server.call('GET', '/api/v1/projects/half')).status, 404, 'nothing was made of it')
+})
+
 t.test('a path with another method says which it takes, an unknown one says where to look', async t => {
   const server = await startServer(t)
   const answer = await server.call('PUT', '/api/v1/projects/default')

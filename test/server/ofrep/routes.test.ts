@@ -281,3 +281,21 @@ t.test('the tag of a bulk evaluation', async t => {
     t.match(unreadable.body, { errorCode: 'PARSE_ERROR', errorDetails: String })
   })
 })
+
+t.test('every evaluation is measured, and answered the same to a page of another origin', async t => {
+  const { evaluate, url } = await startEnvironment(t)
+  const plain = await evaluate('checkout', CONTEXT)
+  const page = await evaluate('checkout', CONTEXT, { origin: 'https://shop.example' })
+  t.same(page.body, plain.body)
+  for (const name of ['content-type', 'content-length', 'connection']) t.equal(page.headers.get(name), plain.headers.get(name), name)
+  await evaluate('no-such-flag', CONTEXT)
+  await evaluate('checkout', '{')
+  const metrics = await (await fetch(`${url}/metrics`)).text()
+  const counted = (status: string) =>
+    new RegExp(
+      `^sluice_http_request_duration_seconds_count{method="POST",route="/ofrep/v1/evaluate/flags/:flag",status="${status}"} 2$`,
+      'm',
+    )
+  t.match(metrics, counted('2xx'))
+  t.match(metrics, counted('4xx'))
+})
