@@ -159,7 +159,10 @@ export interface Status {
   readonly epoch: string
   /** Whether the stream is up: changes arrive as they are made. */
   readonly connected: boolean
-  /** Whether the ruleset may be out of date: the stream is down and the server did not answer the last poll either. */
+  /**
+   * Whether the ruleset may be out of date: the stream is down and the server did not answer the last poll either, or
+   * what came from the cache file is not confirmed yet. A short interruption alone is `connected: false`.
+   */
   readonly stale: boolean
   /** Since when `connected` and `stale` are what they are, in milliseconds since 1970. */
   readonly since: number
@@ -170,9 +173,9 @@ export interface Status {
 export interface Events {
   /** After a ruleset was taken: the keys of flags that may now yield something else, those that depend on a changed flag or segment included. */
   change: (flags: readonly string[]) => void
-  /** When `Status.stale` changes: true for the worse, false for the better. */
+  /** When `Status.stale` changes: true for the worse, false for the better, after the `change` of what was missed. */
   stale: (stale: boolean) => void
-  /** Once: there is a ruleset, confirmed by the server or, when that cannot be reached, from the cache file. */
+  /** Once: there is a ruleset, confirmed by the server or, when that cannot be reached, from the cache file. After the first `change`. */
   ready: () => void
 }
 

@@ -66,7 +66,7 @@ t.test('silence is given up, tried again, and told apart from life', async t => 
   const server = await startModel(t, [flag('a')])
   const proxy = await startProxy(t, server.url)
   proxy.freeze(true)
-  const { client, clock, attempts, pass } = openTimelapse(t, proxy.url)
+  const { client, clock, attempts, passUntil } = openTimelapse(t, proxy.url)
   clock.advance(0)
   t.equal(attempts.length, 1)
   // Ten seconds to connect, then the first wait of at most one.
@@ -74,7 +74,7 @@ t.test('silence is given up, tried again, and told apart from life', async t => 
   t.equal(attempts.length, 2)
   proxy.freeze(false)
   proxy.cut()
-  await pass(35_000)
+  await passUntil(() => client.status().connected, 60_000)
   t.match(client.status(), { connected: true, stale: false, revision: 1 })
   t.equal(client.value('a', {}, false), true)
 })
