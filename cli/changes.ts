@@ -17,6 +17,7 @@ const VERBS: Readonly<Record<Action, string>> = {
   'flag.kill': 'killed',
   'flag.lift': 'lifted the kill on',
   'flag.expire': 'ended the kill on',
+  'flag.limit': 'changed who is limited by',
   'segment.create': 'created segment',
   'segment.edit': 'edited segment',
   'segment.archive': 'archived segment',

@@ -200,6 +200,8 @@ function adviceFor(body: ErrorBody, response: Response): string | null {
       return 'See what exists with "sluice segments".'
     case 'KILL_NOT_FOUND':
       return 'See what stands with "sluice kills".'
+    case 'LIMIT_NOT_FOUND':
+      return 'See who is held with "sluice limit <flag>".'
     case 'CHANGE_NOT_FOUND':
       return 'See the revisions with "sluice history".'
     case 'VERSION_CONFLICT':

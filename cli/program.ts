@@ -14,6 +14,7 @@ import { addKeys } from './commands/keys.ts'
 import { addKill } from './commands/kill.ts'
 import { addKills } from './commands/kills.ts'
 import { addLift } from './commands/lift.ts'
+import { addLimit } from './commands/limit.ts'
 import { addLogin } from './commands/login.ts'
 import { addLogout } from './commands/logout.ts'
 import { addProjects } from './commands/projects.ts'
@@ -47,6 +48,7 @@ const COMMANDS = [
   addKill,
   addLift,
   addKills,
+  addLimit,
   addExplain,
   addWatch,
   addInstances,

@@ -15,6 +15,7 @@ export const ACTIONS = [
   'flag.kill',
   'flag.lift',
   'flag.expire',
+  'flag.limit',
   'segment.create',
   'segment.edit',
   'segment.archive',

@@ -24,6 +24,7 @@ export const ERRORS = {
   FLAG_NOT_FOUND: { status: 404 },
   SEGMENT_NOT_FOUND: { status: 404 },
   KILL_NOT_FOUND: { status: 404 },
+  LIMIT_NOT_FOUND: { status: 404 },
   KEY_NOT_FOUND: { status: 404 },
   CHANGE_NOT_FOUND: { status: 404 },
   ALREADY_EXISTS: { status: 409 },

@@ -9,6 +9,7 @@ import { clientDownstreamSchema, clientUpstreamSchema } from './clientstream.ts'
 import { clauseSchema } from './clause.ts'
 import { contextSchema } from './context.ts'
 import { flagDefinitionPatchSchema, flagInputSchema, flagPatchSchema, flagSchema, rolloutSchema } from './flag.ts'
+import { holdRequestSchema, holdSchema } from './hold.ts'
 import { instanceSchema, receiptsSchema } from './instance.ts'
 import { killRequestSchema, killSchema } from './kill.ts'
 import { environmentSchema, projectSchema } from './project.ts'
@@ -30,6 +31,8 @@ export const PUBLISHED = {
   FlagDefinitionPatch: flagDefinitionPatchSchema,
   FlagInput: flagInputSchema,
   FlagPatch: flagPatchSchema,
+  Hold: holdSchema,
+  HoldRequest: holdRequestSchema,
   Instance: instanceSchema,
   Kill: killSchema,
   KillRequest: killRequestSchema,

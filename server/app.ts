@@ -20,6 +20,7 @@ import { instanceRoutes } from './instances/routes.ts'
 import { keyRoutes } from './keys/routes.ts'
 import { startExpiry } from './kills/expiry.ts'
 import { killRoutes } from './kills/routes.ts'
+import { holdRoutes } from './limits/holdroutes.ts'
 import { openLifecycle } from './lifecycle.ts'
 import { openLogger } from './logger.ts'
 import { type OpenedLog, openLog } from './log/log.ts'
@@ -110,6 +111,7 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
   flagRoutes(app, services)
   segmentRoutes(app, services)
   killRoutes(app, services)
+  holdRoutes(app, services)
   explainRoutes(app, services)
   changeRoutes(app, services)
   rulesetRoutes(app, services)

@@ -102,7 +102,7 @@ function isSame(kill: Kill, variation: string, clauses: readonly Clause[], until
 }
 
 /** A clause as one text, whatever the order of its fields and with its defaults left out. */
-function clauseText(clause: Clause | undefined): string {
+export function clauseText(clause: Clause | undefined): string {
   if (clause === undefined) return ''
   return JSON.stringify([clause.attribute ?? null, clause.op, clause.values, clause.negate ?? false, clause.ignoreCase ?? false])
 }
