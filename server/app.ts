@@ -26,7 +26,7 @@ import { openLogger } from './logger.ts'
 import { type OpenedLog, openLog } from './log/log.ts'
 import { type Measurement, measureRequests } from './metrics/measure.ts'
 import { metricsRoutes } from './metrics/routes.ts'
-import { watchStalls } from './metrics/stalls.ts'
+import { openStalls } from './metrics/stalls.ts'
 import { ofrepRoutes } from './ofrep/routes.ts'
 import { openapiRoutes } from './openapi/routes.ts'
 import { projectRoutes } from './projects/routes.ts'
@@ -99,7 +99,7 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
   addBodyParser(app)
   const measurement = measureRequests(app)
   // The machine's own time, whatever clock the server is given: it is the machine that stalls.
-  const stalls = watchStalls(systemClock, logger)
+  const stalls = openStalls(systemClock, logger)
   addChecks(app, keys, measurement)
 
   healthRoutes(app, services, lifecycle)
@@ -155,6 +155,7 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
     async listen() {
       const url = await listen(app, config)
       lifecycle.phase = 'ready'
+      stalls.start()
       return url
     },
     close() {

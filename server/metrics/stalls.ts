@@ -13,15 +13,17 @@ export interface Stalls {
   /** Since the start. */
   readonly count: number
   readonly totalMs: number
+  /** Looks from now on. A server that starts up may take its time: nobody waits for it yet. */
+  start(): void
   close(): void
 }
 
-export function watchStalls(clock: Pick<Clock, 'monotonic' | 'after'>, logger: Pick<FastifyBaseLogger, 'warn'>): Stalls {
+export function openStalls(clock: Pick<Clock, 'monotonic' | 'after'>, logger: Pick<FastifyBaseLogger, 'warn'>): Stalls {
   let count = 0
   let totalMs = 0
-  let lookedAt = clock.monotonic()
+  let lookedAt = 0
   let loggedAt = -Infinity
-  let timer: Timer = clock.after(LOOK_MS, look)
+  let timer: Timer | null = null
 
   function look(): void {
     const now = clock.monotonic()
@@ -43,6 +45,10 @@ export function watchStalls(clock: Pick<Clock, 'monotonic' | 'after'>, logger: P
     get totalMs() {
       return totalMs
     },
-    close: () => timer.cancel(),
+    start() {
+      lookedAt = clock.monotonic()
+      timer ??= clock.after(LOOK_MS, look)
+    },
+    close: () => timer?.cancel(),
   }
 }

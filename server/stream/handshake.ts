@@ -44,6 +44,14 @@ export interface Refusal {
   readonly retryAfter: number | null
 }
 
+/** What a whole fleet may be told at once, made once: an error and its answer cost more than the rest of a refusal. */
+const LATER = {
+  draining: laterRefusals('NOT_READY', 'This server is about to stop.'),
+  full: laterRefusals('NOT_READY', 'This server takes no more streams at the moment.'),
+  keyFull: laterRefusals('TOO_MANY_REQUESTS', `This key has ${SOCKETS_PER_KEY_MAX} streams open.`),
+}
+const answers = new WeakMap<Refusal, Buffer>()
+
 /** Who is let in. */
 export interface Admission {
   readonly access: Access
@@ -94,11 +102,7 @@ export function protocolOf(request: IncomingMessage): string {
  * `KEY_MISSING`, `KEY_INVALID`, `KEY_EXPIRED`, `FORBIDDEN`, `ENVIRONMENT_NOT_FOUND`, `TOO_MANY_REQUESTS`.
  */
 export function judge(request: IncomingMessage, gate: Gate, random: number): Admission | Refusal {
-  const retryAfter = RETRY_AFTER_MIN + Math.floor(random * (RETRY_AFTER_MAX - RETRY_AFTER_MIN + 1))
-  const later = (code: ErrorCode, message: string): Refusal => ({
-    error: new SluiceError(code, `${message} Come back in ${retryAfter} s.`),
-    retryAfter,
-  })
+  const later = (refusals: readonly Refusal[]): Refusal => refusals[Math.floor(random * refusals.length)]!
   const refuse = (code: ErrorCode, message: string): Refusal => ({ error: new SluiceError(code, message), retryAfter: null })
 
   const [path, query] = splitUrl(request.url ?? '')
@@ -109,9 +113,9 @@ export function judge(request: IncomingMessage, gate: Gate, random: number): Adm
     return refuse('UPGRADE_REQUIRED', 'The header Upgrade must be "websocket" and the method GET.')
   }
   const { isClient, protocol } = door
-  if (gate.isDraining()) return later('NOT_READY', 'This server is about to stop.')
+  if (gate.isDraining()) return later(LATER.draining)
   if (!gate.admit(isClient) || gate.sockets() >= SOCKETS_MAX || (isClient && gate.clientSockets() >= CLIENT_SOCKETS_MAX))
-    return later('NOT_READY', 'This server takes no more streams at the moment.')
+    return later(LATER.full)
 
   try {
     const token = door.keyIn(request)
@@ -127,8 +131,7 @@ export function judge(request: IncomingMessage, gate: Gate, random: number): Adm
     const access = gate.keys.authenticate(token)
     authorise(door.policy, access, {})
     const log = logOfKey(gate.log, access)
-    if (gate.socketsOf(access.id) >= SOCKETS_PER_KEY_MAX)
-      return later('TOO_MANY_REQUESTS', `This key has ${SOCKETS_PER_KEY_MAX} streams open.`)
+    if (gate.socketsOf(access.id) >= SOCKETS_PER_KEY_MAX) return later(LATER.keyFull)
     return { access, log, isClient }
   } catch (error) {
     if (error instanceof SluiceError) return { error, retryAfter: null }
@@ -146,9 +149,26 @@ export function logOfKey(log: Pick<ChangeLog, 'state'>, access: Access): string 
   throw new SluiceError('ENVIRONMENT_NOT_FOUND', `The environment of key "${access.name}" does not exist any more.`)
 }
 
+/** One for each wait there is. */
+function laterRefusals(code: ErrorCode, message: string): readonly Refusal[] {
+  return Array.from({ length: RETRY_AFTER_MAX - RETRY_AFTER_MIN + 1 }, (_, i) => {
+    const retryAfter = RETRY_AFTER_MIN + i
+    return { error: new SluiceError(code, `${message} Come back in ${retryAfter} s.`), retryAfter }
+  })
+}
+
 /** Answers the upgrade with a plain HTTP error and ends the connection. */
 export function answerRefusal(socket: Duplex, refusal: Refusal): void {
-  const { error, retryAfter } = refusal
+  let answer = answers.get(refusal)
+  if (answer === undefined) {
+    answer = answerOf(refusal)
+    answers.set(refusal, answer)
+  }
+  socket.once('finish', () => socket.destroy())
+  socket.end(answer)
+}
+
+function answerOf({ error, retryAfter }: Refusal): Buffer {
   const body = JSON.stringify(error)
   const head = [
     `HTTP/1.1 ${error.status} ${STATUS_CODES[error.status] ?? 'Error'}`,
@@ -159,8 +179,7 @@ export function answerRefusal(socket: Duplex, refusal: Refusal): void {
   if (retryAfter !== null) head.push(`retry-after: ${retryAfter}`)
   if (error.status === 401) head.push('www-authenticate: Bearer')
   if (error.status === 426) head.push('upgrade: websocket')
-  socket.once('finish', () => socket.destroy())
-  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
+  return Buffer.from(`${head.join('\r\n')}\r\n\r\n${body}`)
 }
 
 function doorAt(path: string): Door | undefined {

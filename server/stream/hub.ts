@@ -21,7 +21,7 @@ import { openClients, openView, type View } from './clients.ts'
 import { parseClientUpstream } from './clientupstream.ts'
 import { comeBack, drainStreams } from './drain.ts'
 import { textFrame, textFrameHeader } from './frame.ts'
-import { type Admission, answerRefusal, type Gate, judge, protocolOf } from './handshake.ts'
+import { type Admission, answerRefusal, type Gate, judge, protocolOf, type Refusal } from './handshake.ts'
 import { changesMessage, drainMessage, RESET_OPENING, rulesetOpening, stepOf } from './messages.ts'
 import { emptyRecent, isOther, stepsFrom } from './recent.ts'
 import { openSession, type Readings, type Session, type SessionAction, type SessionEvent, step } from './session.ts'
@@ -160,7 +160,7 @@ export function openHub(options: HubOptions): HubHandle {
   }
   const sockets = new WebSocketServer(socketOptions)
   sockets.on('wsClientError', (error, line) => {
-    refuse(line, new SluiceError('INVALID_REQUEST', `This is no websocket handshake: ${error.message}.`), null)
+    refuse(line, { error: new SluiceError('INVALID_REQUEST', `This is no websocket handshake: ${error.message}.`), retryAfter: null })
   })
 
   const unsubscribe = log.subscribe(publish)
@@ -174,19 +174,22 @@ export function openHub(options: HubOptions): HubHandle {
     line.on('error', () => line.destroy())
     try {
       const verdict = judge(request, gate, Math.random())
-      if ('error' in verdict) refuse(line, verdict.error, verdict.retryAfter)
+      if ('error' in verdict) refuse(line, verdict)
       else sockets.handleUpgrade(request, line, head, socket => welcome(socket, line, verdict))
     } catch (error) {
       logger.error({ err: error }, 'a handshake could not be decided; refusing it')
-      refuse(line, new SluiceError('INTERNAL', 'The server could not decide this handshake. Its log says why.'), null)
+      refuse(line, {
+        error: new SluiceError('INTERNAL', 'The server could not decide this handshake. Its log says why.'),
+        retryAfter: null,
+      })
     }
   }
 
-  function refuse(line: Duplex, error: SluiceError, retryAfter: number | null): void {
+  function refuse(line: Duplex, refusal: Refusal): void {
     totals.handshakesRefused++
     const giveUp = clock.after(REFUSAL_MS, () => line.destroy())
     line.once('close', () => giveUp.cancel())
-    answerRefusal(line, { error, retryAfter })
+    answerRefusal(line, refusal)
   }
 
   function welcome(socket: WebSocket, line: Duplex, { access, log: logName, isClient }: Admission): void {

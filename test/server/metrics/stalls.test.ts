@@ -1,5 +1,5 @@
 import t from 'tap'
-import { LOOK_MS, STALL_MS, watchStalls } from '../../../server/metrics/stalls.ts'
+import { LOOK_MS, STALL_MS, openStalls } from '../../../server/metrics/stalls.ts'
 import { recordingLogger } from '../log/open.ts'
 import { startServer } from '../start.ts'
 
@@ -26,7 +26,8 @@ function lateClock() {
 t.test('a stall of the event loop is counted and logged, and an ordinary delay is not', async t => {
   const clock = lateClock()
   const logger = recordingLogger()
-  const stalls = watchStalls(clock, logger)
+  const stalls = openStalls(clock, logger)
+  stalls.start()
   clock.pass(LOOK_MS)
   clock.pass(STALL_MS)
   t.match([stalls.count, logger.lines.length], [0, 0])
@@ -40,7 +41,8 @@ t.test('a stall of the event loop is counted and logged, and an ordinary delay i
 t.test('many stalls in a row are all counted and logged once in a while', async t => {
   const clock = lateClock()
   const logger = recordingLogger()
-  const stalls = watchStalls(clock, logger)
+  const stalls = openStalls(clock, logger)
+  stalls.start()
   for (let i = 0; i < 20; i++) clock.pass(1_000)
   t.match([stalls.count, stalls.totalMs, logger.lines.length], [20, 20_000, 2])
 })
