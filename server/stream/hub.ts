@@ -59,6 +59,8 @@ export interface HubStatistics {
   readonly unsentBytes: number
   readonly handshakesAccepted: number
   readonly handshakesRefused: number
+  /** Whose client had left before its turn came. */
+  readonly handshakesAbandoned: number
   readonly messagesReceived: number
   readonly messagesSent: number
   readonly bytesSent: number
@@ -125,6 +127,7 @@ export function openHub(options: HubOptions): HubHandle {
   const totals = {
     handshakesAccepted: 0,
     handshakesRefused: 0,
+    handshakesAbandoned: 0,
     messagesReceived: 0,
     messagesSent: 0,
     bytesSent: 0,
@@ -171,7 +174,22 @@ export function openHub(options: HubOptions): HubHandle {
   // --- coming and going
 
   function onUpgrade(request: IncomingMessage, line: Duplex, head: Buffer): void {
+    let isGone = false
     line.on('error', () => line.destroy())
+    line.once('end', () => (isGone = true))
+    // Two turns of the event loop later it is known who has left: the first brings the request, the next the end. When so
+    // many come that they are kept waiting for longer than they wait, the rate must go to those who are still there, or it
+    // would let in nobody but the gone.
+    setImmediate(() =>
+      setImmediate(() => {
+        if (!isGone && !line.destroyed) return decide(request, line, head)
+        totals.handshakesAbandoned++
+        line.destroy()
+      }),
+    )
+  }
+
+  function decide(request: IncomingMessage, line: Duplex, head: Buffer): void {
     try {
       const verdict = judge(request, gate, Math.random())
       if ('error' in verdict) refuse(line, verdict)

@@ -284,6 +284,12 @@ export async function openLine(t: Test, server: BareServer): Promise<Socket> {
   line.on('error', () => undefined)
   await new Promise<void>(resolve => line.once('connect', resolve))
   line.pause()
+  line.write(handshakeOf(server))
+  return line
+}
+
+/** The request that opens a stream. */
+export function handshakeOf(server: Pick<BareServer, 'token'>): string {
   const head = [
     'GET /stream HTTP/1.1',
     'host: 127.0.0.1',
@@ -294,8 +300,7 @@ export async function openLine(t: Test, server: BareServer): Promise<Socket> {
     'sec-websocket-protocol: sluice.v1',
     `authorization: Bearer ${server.token}`,
   ]
-  line.write(`${head.join('\r\n')}\r\n\r\n`)
-  return line
+  return `${head.join('\r\n')}\r\n\r\n`
 }
 
 /** A masked client frame; the mask is zero, so that the payload stays readable. */

@@ -1,10 +1,12 @@
+import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
+import { connect } from 'node:net'
 import t from 'tap'
 import type { Access } from '../../../server/access/policy.ts'
 import type { State } from '../../../server/log/types.ts'
 import { type Gate, judge, SOCKETS_MAX, SOCKETS_PER_KEY_MAX } from '../../../server/stream/handshake.ts'
 import { manualClock } from '../../clock.ts'
-import { clientFrame, messagesIn, openLine, openStream, refused, startBare } from './bare.ts'
+import { clientFrame, handshakeOf, messagesIn, openLine, openStream, refused, startBare } from './bare.ts'
 
 t.test('whoever may not open a stream is told so over HTTP, before there is one', async t => {
   const server = await startBare(t)
@@ -68,6 +70,16 @@ t.test('handshakes are admitted at a bounded rate, and who is not is told when t
   clock.advance(500)
   await openStream(t, server)
   t.match(server.hub.statistics(), { sockets: 3, handshakesAccepted: 3, handshakesRefused: 1 })
+})
+
+t.test('who has left before the handshake is decided takes nothing from the rate', async t => {
+  const server = await startBare(t, { clock: manualClock(), handshakesPerSecond: 1 })
+  // The end of the connection comes right behind the request.
+  const lines = [0, 1].map(() => connect({ host: '127.0.0.1', port: server.port }).end(handshakeOf(server)).resume())
+  await Promise.all(lines.map(line => once(line, 'close')))
+  t.match(server.hub.statistics(), { sockets: 0, handshakesAccepted: 0, handshakesAbandoned: 2 })
+  await openStream(t, server)
+  t.match(server.hub.statistics(), { sockets: 1, handshakesAccepted: 1, handshakesRefused: 0 })
 })
 
 t.test('sockets are bounded, of one key and of all', async t => {
