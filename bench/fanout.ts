@@ -2,143 +2,246 @@
  * How long from the API call of a kill until the last of N connected SDKs has it, beside a bare `ws` broadcast of the
  * same bytes to as many clients?
  *
- *   node dist/bench/fanout.js [instances=1000] [rounds=30]      a kill beside a bare broadcast
- *   node dist/bench/fanout.js idle [instances=1000]             what idle sockets cost in memory and in loop delay
- *   node dist/bench/fanout.js write [sockets=1000] [bytes=800]  ws.send to each, beside one frame written to each
+ *   node dist/bench/fanout.js [instances=1000,10000] [rounds=30] [--cpu-prof]
  *
- * Four processes on one machine: this one asks and reads the clock; the server, with its database, as it is run; the
- * bare server; and the clients of both, which parse every message, and on the stream answer it with a receipt once all
- * have it. Rounds take turns. Both servers are asked over HTTP on a connection kept open, and both answer when they
- * have written to all sockets. CLOCK_MONOTONIC is the same for all processes.
+ * Processes on one machine: this one asks and reads the clock; the server as it is run, with its database; the bare
+ * server; and the clients of both, at most `CLIENTS_PER_PROCESS` of each side in one process, so that no process needs
+ * more than 20,000 open files. The clients are the same on both sides: bare sockets (`wire.ts`) that read every message
+ * as the SDK does. On the stream they answer it with a receipt once all of their process have it: a thousand SDKs are a
+ * thousand processes; in one, answering at once would hold up the reading of the others, which is not the question.
+ * The server writes to all sockets in one go, so no receipt could hold up a delivery in any case.
+ *
+ * Both servers are asked over HTTP on a connection kept open, and both answer when they have written to all sockets.
+ * A round is one of each, and which comes first takes turns.
  */
-import { type ChildProcess, fork } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:http'
-import { type AddressInfo, connect } from 'node:net'
-import { cpus, tmpdir } from 'node:os'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { monitorEventLoopDelay } from 'node:perf_hooks'
-import { fileURLToPath } from 'node:url'
-import fastify from 'fastify'
 import { pino } from 'pino'
 import { Agent, request } from 'undici'
-import { WebSocket, WebSocketServer } from 'ws'
-import type { Change } from '../schemas/change.ts'
+import { WebSocketServer } from 'ws'
+import { PROTOCOL } from '../schemas/protocol.ts'
+import { parseMessage } from '../sdk/messages.ts'
 import { buildSluice } from '../server/app.ts'
 import { systemClock } from '../server/clock.ts'
 import { readConfig } from '../server/config.ts'
-import type { ChangeLog, Published } from '../server/log/types.ts'
-import type { Usage } from '../server/services.ts'
-import { textFrame } from '../server/stream/frame.ts'
-import { prepare } from '../sdk/evaluator/prepare.ts'
-import { openHub } from '../server/stream/hub.ts'
+import { openLog } from '../server/log/log.ts'
+import { type Family, type Member, monotonic, openFamily, tellParent } from './processes.ts'
+import { budget, machine, median, print, quantile, spread, table } from './report.ts'
+import { openWire, type Wire } from './wire.ts'
 
 const ADMIN_KEY = 'admin-key-of-the-benchmark'
 const SERVER_KEY = 'server-key-of-the-benchmark'
 const ENVIRONMENT = '/api/v1/projects/default/environments/development'
 const WARM_UP_ROUNDS = 5
-/** The whole run ends after so long, with what it has. */
-const RUN_MS = 20_000
+/** The rounds of one size end after so long, with what there is. */
+const RUN_MS = 60_000
+const CLIENTS_PER_PROCESS = 5_000
 /** Sockets opened at the same time. */
 const OPENING_AT_ONCE = 50
+const LIMIT = 1.3
 
-/** What the processes tell each other. Moments are in ms of the machine's monotonic clock. */
+type Side = 'sluice' | 'bare'
+
+/** What the processes tell. Moments are in ms of the machine's monotonic clock. */
 type Told =
   | { readonly kind: 'listening'; readonly port: number }
   | { readonly kind: 'connected' }
-  /** All clients of a side have the message `number`; `confirmedAt` follows with the server's word. */
+  /** All clients of a process and side have the message of this number; when each of them had it, in order. */
+  | { readonly kind: 'arrived'; readonly side: Side; readonly number: number; readonly at: Float64Array; readonly text: string }
+  /** A server has written to all sockets. `publishedAt` is when it began to. */
   | {
-      readonly kind: 'arrived'
-      readonly side: 'sluice' | 'bare'
+      readonly kind: 'wrote'
       readonly number: number
-      readonly firstAt: number
-      readonly lastAt: number
-      readonly text: string
+      readonly requestAt: number
+      readonly publishedAt: number
+      readonly writtenAt: number
     }
-  | { readonly kind: 'memory'; readonly rss: number; readonly delayP99: number; readonly cpu: number }
 
-const now = (): number => Number(process.hrtime.bigint()) / 1e6
-const [first = '', ...rest] = process.argv.slice(2)
-const count = (text: string | undefined, otherwise: number): number => (text === undefined || text === '' ? otherwise : Number(text))
+/** One broadcast, in ms from the call. */
+interface Measured {
+  readonly requestMs: number
+  readonly publishedMs: number
+  readonly writtenMs: number
+  readonly answerMs: number
+  readonly firstMs: number
+  readonly lastMs: number
+  /** Of each client, in order. */
+  readonly clientMs: readonly number[]
+  readonly text: string
+}
 
-if (first === 'child:server') await runServer()
+const options = process.argv.slice(2).filter(argument => argument.startsWith('--'))
+const [first = '1000,10000', ...rest] = process.argv.slice(2).filter(argument => !argument.startsWith('--'))
+
+if (first === 'child:server') await runServer(rest[0] ?? '')
 else if (first === 'child:bare') await runBare()
-else if (first === 'child:clients') await runClients(rest)
-else if (first === 'idle') await measureIdle(count(rest[0], 1_000))
-else if (first === 'write') await measureWrites(count(rest[0], 1_000), count(rest[1], 800))
-else await measureKills(count(first, 1_000), count(rest[0], 30))
+else if (first === 'child:clients') await runClients(Number(rest[0]), Number(rest[1]), Number(rest[2]), Number(rest[3]))
+else {
+  print(machine())
+  for (const size of first.split(',')) await measure(Number(size), Number(rest[0] ?? 30))
+}
 
-// --- the kill beside the broadcast
-
-async function measureKills(instances: number, rounds: number): Promise<void> {
-  printMachine()
+async function measure(instances: number, rounds: number): Promise<void> {
   const data = mkdtempSync(join(tmpdir(), 'sluice-fanout-'))
-  const children: ChildProcess[] = []
+  const family = openFamily<Told>(import.meta.url)
   try {
-    const server = await start(children, ['child:server', data])
-    const bare = await start(children, ['child:bare'])
-    const agent = new Agent({ pipelining: 1, connections: 1 })
-    const call = (method: 'GET' | 'POST' | 'DELETE', path: string, body?: unknown) =>
-      ask(agent, `http://127.0.0.1:${server.port}${path}`, method, body)
-    await call('POST', '/api/v1/projects/default/flags', { key: 'checkout', kind: 'release' })
-    await call('POST', '/api/v1/projects/default/flags', { key: 'basket', kind: 'release' })
-
-    const clients = spawn(children, ['child:clients', String(server.port), String(bare.port), String(instances)])
-    await told(clients, message => message.kind === 'connected')
-    const expect = (side: 'sluice' | 'bare', number: number) =>
-      told(clients, message => message.kind === 'arrived' && message.side === side && message.number === number)
-
-    const sluiceMs: number[] = []
-    const bareMs: number[] = []
-    const answerMs: number[] = []
-    const firstMs: number[] = []
-    const bareFirstMs: number[] = []
+    const sides = await openSides(family, data, instances)
+    const sluice: Measured[] = []
+    const bare: Measured[] = []
     const confirmMs: number[] = []
-    const startedAt = now()
-    let text = ''
-    for (let round = -WARM_UP_ROUNDS; round < rounds && now() - startedAt < RUN_MS; round++) {
-      const { revision } = (await call('GET', `${ENVIRONMENT}/kills`)) as { revision: number }
-      const arrival = expect('sluice', revision + 1)
-      const killedAt = now()
-      await call('POST', `${ENVIRONMENT}/flags/checkout/kills`, { reason: `round ${round}` })
-      const answeredAt = now()
-      const sluice = await arrival
-      if (sluice.kind !== 'arrived') return
-      text = sluice.text
-      const receipts = (await call('GET', `${ENVIRONMENT}/changes/${revision + 1}/receipts?waitMs=10000`)) as {
-        confirmed: number
-        slowestMs: number | null
-      }
-      if (receipts.confirmed !== instances) throw new Error(`${receipts.confirmed} of ${instances} confirmed`)
-      const lifted = expect('sluice', revision + 2)
-      await call('DELETE', `${ENVIRONMENT}/flags/checkout/kills`)
-      await lifted
-      await call('GET', `${ENVIRONMENT}/changes/${revision + 2}/receipts?waitMs=10000`)
-
-      const echo = expect('bare', round)
-      const sentAt = now()
-      await ask(agent, `http://127.0.0.1:${bare.port}/${round}`, 'POST', JSON.parse(text))
-      const plain = await echo
-      if (plain.kind !== 'arrived' || round < 0) continue
-      sluiceMs.push(sluice.lastAt - killedAt)
-      firstMs.push(sluice.firstAt - killedAt)
-      answerMs.push(answeredAt - killedAt)
-      if (receipts.slowestMs !== null) confirmMs.push(receipts.slowestMs)
-      bareMs.push(plain.lastAt - sentAt)
-      bareFirstMs.push(plain.firstAt - sentAt)
+    const startedAt = monotonic()
+    let { text } = (await sides.kill(-WARM_UP_ROUNDS)).measured
+    for (let round = 1 - WARM_UP_ROUNDS; round < rounds && monotonic() - startedAt < RUN_MS; round++) {
+      const isBareFirst = round % 2 === 0
+      const before = isBareFirst ? await sides.broadcast(text) : null
+      const { measured, slowestMs } = await sides.kill(round)
+      text = measured.text
+      const after = before ?? (await sides.broadcast(text))
+      if (round < 0) continue
+      sluice.push(measured)
+      bare.push(after)
+      confirmMs.push(slowestMs)
     }
-    await agent.close()
-    console.log(`${instances} instances, ${sluiceMs.length} rounds, ${Buffer.byteLength(text)} bytes a message`)
-    print('kill: API call to last SDK', sluiceMs)
-    print('  … to the first SDK', firstMs)
-    print('  … to the answer', answerMs)
-    print('  … published to last receipt', confirmMs)
-    print('bare broadcast: call to last client', bareMs)
-    print('  … to the first client', bareFirstMs)
-    console.log(`ratio of the medians ${(median(sluiceMs) / median(bareMs)).toFixed(2)}`)
+    await sides.close()
+    report(instances, text, sluice, bare, confirmMs)
   } finally {
-    stop(children)
+    family.stop()
     rmSync(data, { recursive: true, force: true })
+  }
+}
+
+function report(
+  instances: number,
+  text: string,
+  sluice: readonly Measured[],
+  bare: readonly Measured[],
+  confirmMs: readonly number[],
+): void {
+  const row = (name: string, read: (one: Measured) => number): string[] => [name, spread(sluice.map(read), 2), spread(bare.map(read), 2)]
+  const clients = (share: number): string[] =>
+    [sluice, bare].map(side =>
+      quantile(
+        side.flatMap(one => one.clientMs),
+        share,
+      ).toFixed(2),
+    )
+  const last = (side: readonly Measured[]): number[] => side.map(one => one.lastMs)
+  print(
+    `\n${instances} instances, ${sluice.length} rounds in turns, ${Buffer.byteLength(text)} bytes a message; ms from the call, median ± quartiles\n`,
+  )
+  print(
+    table([
+      ['', 'kill', 'bare broadcast'],
+      row('the request is in', one => one.requestMs),
+      row('stored, publishing begins', one => one.publishedMs),
+      row('the last socket is written', one => one.writtenMs),
+      row('the first client has it', one => one.firstMs),
+      row('**the last client has it**', one => one.lastMs),
+      row('the caller has the answer', one => one.answerMs),
+      ['a client has it, p50', ...clients(0.5)],
+      ['a client has it, p99', ...clients(0.99)],
+      ['the last client, p90 of the rounds', ...[sluice, bare].map(side => quantile(last(side), 0.9).toFixed(2))],
+      ['the last client, worst round', ...[sluice, bare].map(side => quantile(last(side), 1).toFixed(2))],
+      ['published to the last receipt', spread(confirmMs, 2), ''],
+    ]),
+  )
+  const ratio = median(last(sluice)) / median(last(bare))
+  const paired = median(sluice.map((one, i) => one.lastMs / (bare[i]?.lastMs ?? NaN)))
+  // The rounds in which nobody else took the processor.
+  const undisturbed = quantile(last(sluice), 0.1) / quantile(last(bare), 0.1)
+  print(
+    `\nratio of the medians ${ratio.toFixed(2)}, of the pairs ${paired.toFixed(2)}, of the undisturbed rounds (p10) ${undisturbed.toFixed(2)}`,
+  )
+  budget(
+    `a kill, API call to the last of ${instances.toLocaleString('en')} SDKs`,
+    `≤ ${LIMIT.toFixed(2)} × bare broadcast`,
+    `${ratio.toFixed(2)} ×`,
+    ratio <= LIMIT,
+  )
+}
+
+// --- the two sides, asked from here
+
+async function openSides(family: Family<Told>, data: string, instances: number) {
+  const profile = options.includes('--cpu-prof') ? ['--cpu-prof'] : []
+  const server = family.start(['child:server', data], profile)
+  const { port } = await server.told('listening')
+  const plain = family.start(['child:bare'])
+  const { port: barePort } = await plain.told('listening')
+  const agent = new Agent({ pipelining: 1, connections: 1 })
+  const call = (method: 'GET' | 'POST' | 'DELETE', path: string, body?: unknown) =>
+    ask(agent, `http://127.0.0.1:${port}${path}`, method, body)
+  await call('POST', '/api/v1/projects/default/flags', { key: 'checkout', kind: 'release' })
+  await call('POST', '/api/v1/projects/default/flags', { key: 'basket', kind: 'release' })
+
+  const clients: Member<Told>[] = []
+  for (let from = 0; from < instances; from += CLIENTS_PER_PROCESS) {
+    const amount = Math.min(CLIENTS_PER_PROCESS, instances - from)
+    const child = family.start(['child:clients', String(port), String(barePort), String(from), String(amount)])
+    clients.push(child)
+    await child.told('connected')
+  }
+  const arrivals = (side: Side, number: number) =>
+    Promise.all(clients.map(child => child.told('arrived', message => message.side === side && message.number === number)))
+  let bareNumber = 0
+
+  /** One broadcast: what `send` causes to be written and to arrive. */
+  async function measured(side: Side, number: number, send: () => Promise<unknown>): Promise<Measured> {
+    const arrived = arrivals(side, number)
+    const wrote = (side === 'sluice' ? server : plain).told('wrote', message => message.number === number)
+    const calledAt = monotonic()
+    await send()
+    const answerMs = monotonic() - calledAt
+    const { requestAt, publishedAt, writtenAt } = await wrote
+    const children = await arrived
+    const clientMs = children.flatMap(child => [...child.at]).map(at => at - calledAt)
+    clientMs.sort((a, b) => a - b)
+    return {
+      requestMs: requestAt - calledAt,
+      publishedMs: publishedAt - calledAt,
+      writtenMs: writtenAt - calledAt,
+      answerMs,
+      firstMs: clientMs[0] ?? NaN,
+      lastMs: clientMs.at(-1) ?? NaN,
+      clientMs,
+      text: children[0]?.text ?? '',
+    }
+  }
+
+  async function confirmed(revision: number): Promise<number> {
+    const path = `${ENVIRONMENT}/changes/${revision}/receipts?waitMs=20000`
+    const receipts = (await call('GET', path)) as { confirmed: number; slowestMs: number | null }
+    if (receipts.confirmed !== instances) throw new Error(`${receipts.confirmed} of ${instances} confirmed revision ${revision}.`)
+    return receipts.slowestMs ?? NaN
+  }
+
+  return {
+    /** A kill, and its lift, which is not measured. */
+    async kill(round: number): Promise<{ measured: Measured; slowestMs: number }> {
+      const { revision } = (await call('GET', `${ENVIRONMENT}/kills`)) as { revision: number }
+      const one = await measured('sluice', revision + 1, () =>
+        call('POST', `${ENVIRONMENT}/flags/checkout/kills`, { reason: `round ${round}` }),
+      )
+      const slowestMs = await confirmed(revision + 1)
+      await measured('sluice', revision + 2, () => call('DELETE', `${ENVIRONMENT}/flags/checkout/kills`))
+      await confirmed(revision + 2)
+      return { measured: one, slowestMs }
+    },
+    broadcast(text: string): Promise<Measured> {
+      const body: unknown = JSON.parse(text)
+      return measured('bare', bareNumber++, () => ask(agent, `http://127.0.0.1:${barePort}/`, 'POST', body))
+    },
+    /** A server that is profiled writes its profile when it ends by itself. */
+    async close() {
+      await agent.close()
+      if (profile.length === 0) return
+      const ended = new Promise(resolve => server.child.once('exit', resolve))
+      server.tell({ kind: 'end' })
+      await ended
+    },
   }
 }
 
@@ -150,298 +253,120 @@ async function ask(agent: Agent, url: string, method: 'GET' | 'POST' | 'DELETE',
   return text === '' ? undefined : JSON.parse(text)
 }
 
-// --- idle sockets
-
-async function measureIdle(instances: number): Promise<void> {
-  printMachine()
-  const data = mkdtempSync(join(tmpdir(), 'sluice-fanout-'))
-  const children: ChildProcess[] = []
-  try {
-    const server = await start(children, ['child:server', data])
-    const sample = async (): Promise<Extract<Told, { kind: 'memory' }>> => {
-      const answer = told(server.child, message => message.kind === 'memory')
-      server.child.send('memory')
-      return (await answer) as Extract<Told, { kind: 'memory' }>
-    }
-    await sample()
-    await new Promise(resolve => setTimeout(resolve, 2_000))
-    const before = await sample()
-    const clients = spawn(children, ['child:clients', String(server.port), '0', String(instances)])
-    await told(clients, message => message.kind === 'connected')
-    await sample()
-    await new Promise(resolve => setTimeout(resolve, 10_000))
-    const after = await sample()
-    const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`
-    console.log(`server without streams ${mebibytes(before.rss)}, with ${instances} idle ones ${mebibytes(after.rss)}`)
-    console.log(
-      `${((after.rss - before.rss) / instances / 1024).toFixed(1)} KiB a stream; over 10 s event loop delay p99 ${after.delayP99.toFixed(1)} ms, ${(after.cpu * 100).toFixed(1)} % of a core`,
-    )
-  } finally {
-    stop(children)
-    rmSync(data, { recursive: true, force: true })
-  }
-}
-
-// --- writing
-
-/** The one loop of the hub that grows with the sockets, beside other ways of writing it, to sockets of this process. */
-async function measureWrites(sockets: number, bytes: number): Promise<void> {
-  printMachine()
-  const text = 'x'.repeat(bytes)
-  const buffer = Buffer.from(text)
-  const hub = await hubWith(sockets)
-  const http = createServer()
-  const wss = new WebSocketServer({ noServer: true, perMessageDeflate: false })
-  const peers: { socket: WebSocket; line: import('node:stream').Duplex }[] = []
-  http.on('upgrade', (incoming, line, head) => wss.handleUpgrade(incoming, line, head, socket => peers.push({ socket, line })))
-  await new Promise<void>(resolve => http.listen(0, '127.0.0.1', resolve))
-  const { port } = http.address() as AddressInfo
-  const readers = await Promise.all(
-    Array.from({ length: sockets }, () => {
-      const reader = connect(port, '127.0.0.1')
-      reader.write(
-        'GET / HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
-      )
-      return new Promise<typeof reader>(resolve => reader.once('data', () => resolve(reader.resume())))
-    }),
-  )
-  const ways: [name: string, run: () => void, ms: number[]][] = [
-    ['ws.send(text) to each', () => peers.forEach(({ socket }) => socket.send(text)), []],
-    ['ws.send(buffer) to each', () => peers.forEach(({ socket }) => socket.send(buffer, { binary: false })), []],
-    [
-      'one frame written to each',
-      () => {
-        const frame = textFrame(text)
-        for (const { socket, line } of peers) if (socket.readyState === socket.OPEN) line.write(frame)
-      },
-      [],
-    ],
-    ['the hub, publishing a change', () => hub.publish(text), []],
-  ]
-  for (let round = 0; round < 220; round++) {
-    for (const [, run, ms] of ways) {
-      // Processor time: what another program takes of the machine meanwhile does not count.
-      const before = process.cpuUsage()
-      run()
-      const used = process.cpuUsage(before)
-      if (round >= 20) ms.push((used.user + used.system) / 1_000)
-      await new Promise(resolve => setTimeout(resolve, 5))
-    }
-  }
-  console.log(`${sockets} sockets, ${bytes} bytes, processor time of one broadcast`)
-  for (const [name, , ms] of ways) print(name, ms)
-  for (const reader of readers) reader.destroy()
-  http.close()
-  await hub.close()
-}
-
-/** The hub as it is, on a log that only tells; its streams say hello and read. */
-async function hubWith(sockets: number): Promise<{ publish(text: string): void; close(): Promise<void> }> {
-  const log = 'default/development'
-  const documents = { flag: new Map(), segment: new Map(), environment: new Map([[log, {}]]) }
-  let revision = 0
-  let tell: (published: Published) => void = () => undefined
-  const access = { id: 'k', kind: 'server', name: 'k', grants: [], project: 'default', environment: 'development' } as const
-  const app = fastify()
-  const hub = openHub({
-    clock: systemClock,
-    logger: app.log,
-    log: {
-      state: (name: string) => ({ log: name, epoch: 'e', revision, documents }),
-      subscribe: (listener: typeof tell) => ((tell = listener), () => undefined),
-    } as unknown as ChangeLog,
-    keys: { authenticate: () => access, onRevoked: () => () => undefined },
-    usage: { add: () => undefined } as unknown as Usage,
-    rulesets: { current: () => prepare({ flags: [], segments: [] }, 0) },
-    config: { handshakesPerSecond: 100_000, closeTimeoutMs: 1_000 },
-  })
-  hub.attach(app)
-  await app.listen({ port: 0, host: '127.0.0.1' })
-  const { port } = app.server.address() as AddressInfo
-  const readers = await Promise.all(
-    Array.from({ length: sockets }, async (_, i) => {
-      const socket = new WebSocket(`ws://127.0.0.1:${port}/stream`, ['sluice.v1'], { headers: { authorization: 'Bearer k' } })
-      await new Promise(resolve => socket.once('open', resolve))
-      socket.send(JSON.stringify({ type: 'hello', instance: `i${i}`, service: 'bench', sdk: 'bench/1', revision: 0, epoch: 'e' }))
-      await new Promise(resolve => socket.once('message', resolve))
-      return socket
-    }),
-  )
-  return {
-    publish(text) {
-      revision++
-      const edits = [{ type: 'flag', key: 'f', before: null, after: { key: 'f', name: text } }]
-      tell({ log, epoch: 'e', volatile: false, change: { revision, edits } as unknown as Change })
-    },
-    async close() {
-      for (const reader of readers) reader.terminate()
-      await app.close()
-    },
-  }
-}
-
 // --- the other processes
 
-async function runServer(): Promise<void> {
+async function runServer(data: string): Promise<void> {
+  const logger = pino({ level: 'silent' })
+  const log = await openLog({ data, clock: systemClock, logger })
+  let requestAt = 0
+  let publishedAt = 0
+  // The first that is told of a change, and below the last.
+  log.subscribe(() => (publishedAt = monotonic()))
   const config = readConfig({
-    SLUICE_DATA: rest[0],
+    SLUICE_DATA: data,
     SLUICE_PORT: '0',
     SLUICE_ADMIN_KEY: ADMIN_KEY,
     SLUICE_SERVER_KEY: SERVER_KEY,
     SLUICE_HANDSHAKES_PER_SECOND: '100000',
   })
-  const sluice = await buildSluice({ config, clock: systemClock, logger: pino({ level: 'silent' }) })
-  const delay = monitorEventLoopDelay({ resolution: 10 })
-  delay.enable()
-  let sampledAt = now()
-  let cpu = process.cpuUsage()
-  process.on('message', () => {
-    globalThis.gc?.()
-    const used = process.cpuUsage(cpu)
-    const share = (used.user + used.system) / 1_000 / (now() - sampledAt)
-    tell({ kind: 'memory', rss: process.memoryUsage().rss, delayP99: delay.percentile(99) / 1e6, cpu: share })
-    delay.reset()
-    sampledAt = now()
-    cpu = process.cpuUsage()
-  })
+  const sluice = await buildSluice({ config, clock: systemClock, logger, log })
+  sluice.app.server.prependListener('request', () => (requestAt = monotonic()))
+  log.subscribe(({ change }) => tellWritten(change.revision, requestAt, publishedAt))
+  process.on('message', () => void sluice.close().then(() => process.exit(0)))
   const url = await sluice.listen()
-  tell({ kind: 'listening', port: Number(new URL(url).port) })
+  tellParent({ kind: 'listening', port: Number(new URL(url).port) })
 }
 
 /** The least that can be called a broadcast: what came in the body goes to every socket. */
 async function runBare(): Promise<void> {
+  let number = 0
   const http = createServer((incoming, answer) => {
+    const requestAt = monotonic()
     const chunks: Buffer[] = []
     incoming.on('data', (chunk: Buffer) => chunks.push(chunk))
     incoming.on('end', () => {
       const text = Buffer.concat(chunks).toString()
+      const publishedAt = monotonic()
       for (const socket of wss.clients) socket.send(text)
       answer.end('{}')
+      tellWritten(number++, requestAt, publishedAt)
     })
   })
   const wss = new WebSocketServer({ server: http, perMessageDeflate: false })
   await new Promise<void>(resolve => http.listen(0, '127.0.0.1', resolve))
-  tell({ kind: 'listening', port: (http.address() as AddressInfo).port })
+  tellParent({ kind: 'listening', port: (http.address() as AddressInfo).port })
 }
 
-async function runClients([sluicePort, barePort, instances]: string[]): Promise<void> {
-  const amount = Number(instances)
-  const arrivals = new Map<string, { count: number; firstAt: number }>()
-  const arrive = (side: 'sluice' | 'bare', number: number, text: string): void => {
-    const at = now()
-    const name = `${side} ${number}`
-    const arrival = arrivals.get(name) ?? { count: 0, firstAt: at }
-    arrivals.set(name, arrival)
-    arrival.count++
-    if (arrival.count < amount) return
-    arrivals.delete(name)
-    tell({ kind: 'arrived', side, number, firstAt: arrival.firstAt, lastAt: at, text })
-  }
-  // The server writes to all sockets in one go, so no receipt can hold up a delivery. A thousand SDKs are a thousand
-  // processes; in this one, answering at once would hold up the reading of the others, which is not the question.
-  let owing: WebSocket[] = []
-  const confirm = (revision: number): void => {
-    for (const socket of owing) socket.send(`{"type":"applied","revision":${revision}}`)
-    owing = []
-  }
-  let bareRound = -WARM_UP_ROUNDS
-  let bareCount = 0
-  const openSluice = (i: number): Promise<void> =>
-    new Promise((resolve, reject) => {
-      const socket = new WebSocket(`ws://127.0.0.1:${sluicePort}/stream`, ['sluice.v1'], {
-        headers: { authorization: `Bearer ${SERVER_KEY}` },
-        perMessageDeflate: false,
-      })
-      socket.on('error', reject)
-      socket.on('open', () =>
-        socket.send(JSON.stringify({ type: 'hello', instance: `i${i}`, service: 'bench', sdk: 'bench/1', revision: 0, epoch: '' })),
+function tellWritten(number: number, requestAt: number, publishedAt: number): void {
+  const writtenAt = monotonic()
+  setImmediate(() => tellParent({ kind: 'wrote', number, requestAt, publishedAt, writtenAt }))
+}
+
+async function runClients(port: number, barePort: number, from: number, amount: number): Promise<void> {
+  const sluice = openArrivals('sluice', amount)
+  const bare = openArrivals('bare', amount)
+  const owing: Wire[] = []
+  let bareNumber = 0
+
+  function openSluice(i: number): Promise<void> {
+    const instance = `i${from + i}`
+    return new Promise((resolve, reject) => {
+      const headers = [`authorization: Bearer ${SERVER_KEY}`, `sec-websocket-protocol: ${PROTOCOL}`]
+      const wire = openWire(
+        { port, path: '/stream', headers },
+        {
+          opened: () => wire.send(JSON.stringify({ type: 'hello', instance, service: 'bench', sdk: 'bench/1', revision: 0, epoch: '' })),
+          message(text) {
+            const message = parseMessage(text)
+            if (message?.type === 'ruleset') {
+              wire.send(`{"type":"applied","revision":${message.revision}}`)
+              resolve()
+            } else if (message?.type === 'change') {
+              owing.push(wire)
+              if (!sluice.arrive(message.revision, text)) return
+              for (const each of owing.splice(0)) each.send(`{"type":"applied","revision":${message.revision}}`)
+            }
+          },
+          lost: how => reject(new Error(`A stream was lost: ${JSON.stringify(how)}.`)),
+        },
       )
-      socket.on('message', data => {
-        const text = (data as Buffer).toString()
-        const message = JSON.parse(text) as { type: string; revision: number }
-        if (message.type === 'beat') return
-        owing.push(socket)
-        if (message.type === 'change') arrive('sluice', message.revision, text)
-        else resolve()
-        if (message.type !== 'change' || owing.length === amount) confirm(message.revision)
-      })
     })
-  const openBare = (): Promise<void> =>
-    new Promise((resolve, reject) => {
-      const socket = new WebSocket(`ws://127.0.0.1:${barePort}/`, { perMessageDeflate: false })
-      socket.on('error', reject)
-      socket.on('open', resolve)
-      socket.on('message', data => {
-        const text = (data as Buffer).toString()
-        JSON.parse(text)
-        arrive('bare', bareRound, text)
-        bareCount++
-        if (bareCount < amount) return
-        bareCount = 0
-        bareRound++
-      })
+  }
+
+  function openBare(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      openWire(
+        { port: barePort },
+        {
+          opened: resolve,
+          message(text) {
+            if (parseMessage(text)?.type === 'change' && bare.arrive(bareNumber, text)) bareNumber++
+          },
+          lost: how => reject(new Error(`A socket was lost: ${JSON.stringify(how)}.`)),
+        },
+      )
     })
+  }
+
   for (let i = 0; i < amount; i += OPENING_AT_ONCE) {
     const some = Array.from({ length: Math.min(OPENING_AT_ONCE, amount - i) }, (_, n) => i + n)
-    await Promise.all(some.map(openSluice))
-    if (barePort !== '0') await Promise.all(some.map(openBare))
+    await Promise.all(some.flatMap(n => [openSluice(n), openBare()]))
   }
-  tell({ kind: 'connected' })
+  tellParent({ kind: 'connected' })
 }
 
-function tell(message: Told): void {
-  process.send?.(message)
-}
-
-function spawn(children: ChildProcess[], args: string[]): ChildProcess {
-  const child = fork(fileURLToPath(import.meta.url), args, { execArgv: ['--expose-gc'] })
-  children.push(child)
-  return child
-}
-
-async function start(children: ChildProcess[], args: string[]): Promise<{ child: ChildProcess; port: number }> {
-  const child = spawn(children, args)
-  const message = await told(child, said => said.kind === 'listening')
-  return { child, port: message.kind === 'listening' ? message.port : 0 }
-}
-
-function told(child: ChildProcess, isIt: (message: Told) => boolean): Promise<Told> {
-  return new Promise((resolve, reject) => {
-    const leave = (): void => {
-      child.off('message', look)
-      child.off('exit', fail)
-    }
-    const look = (message: unknown): void => {
-      if (!isIt(message as Told)) return
-      leave()
-      resolve(message as Told)
-    }
-    const fail = (): void => {
-      leave()
-      reject(new Error('a process of the benchmark ended early'))
-    }
-    child.on('message', look)
-    child.on('exit', fail)
-  })
-}
-
-function stop(children: readonly ChildProcess[]): void {
-  for (const child of children) child.kill('SIGKILL')
-}
-
-// --- what it says
-
-function printMachine(): void {
-  const list = cpus()
-  console.log(`${list.length} × ${list[0]?.model ?? 'unknown CPU'}, Node ${process.version}`)
-}
-
-function print(name: string, ms: readonly number[]): void {
-  const sorted = [...ms].sort((a, b) => a - b)
-  const at = (share: number): string => (sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? NaN).toFixed(2)
-  console.log(`${name.padEnd(38)} median ${at(0.5)} ms   p10 ${at(0.1)}   p90 ${at(0.9)}   max ${at(1)}`)
-}
-
-function median(ms: readonly number[]): number {
-  return [...ms].sort((a, b) => a - b)[Math.floor(ms.length / 2)] ?? NaN
+/** When each client of a side has a message; tells it when all have. */
+function openArrivals(side: Side, amount: number): { arrive(number: number, text: string): boolean } {
+  let at = new Float64Array(amount)
+  let count = 0
+  return {
+    arrive(number, text) {
+      at[count++] = monotonic()
+      if (count < amount) return false
+      tellParent({ kind: 'arrived', side, number, at, text })
+      at = new Float64Array(amount)
+      count = 0
+      return true
+    },
+  }
 }
