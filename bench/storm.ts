@@ -48,6 +48,8 @@ export interface StormOptions {
   openFleets(port: number, key: string): Promise<Fleets>
   /** Told of every server process, to have it ended whatever happens. */
   readonly onServer?: (server: ServerProcess) => void
+  /** How long the fleet is left alone before it loses its server, for a steady memory; 3 s unless given. */
+  readonly steadyMs?: number
 }
 
 /** A fleet, wherever it runs. */
@@ -94,7 +96,7 @@ export async function runStorm(options: StormOptions): Promise<StormResult> {
   await ask(server.url, adminKey, 'POST', '/api/v1/projects/default/flags', { key: 'checkout', kind: 'release' })
   const fleets = await options.openFleets(port, server.serverKey)
   await until(async () => (await fleets.counts()).live === instances, 'the fleet to connect')
-  await sleep(STEADY_MS)
+  await sleep(options.steadyMs ?? STEADY_MS)
   const steadyRssMiB = memoryOf(server.child.pid, 'VmRSS')
   const { text } = await ask(server.url, adminKey, 'GET', `${ENVIRONMENT}/kills`)
   const before = (JSON.parse(text) as { revision: number }).revision

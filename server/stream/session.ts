@@ -13,7 +13,7 @@ import { hashAt, isOther, type Recent } from './recent.ts'
 /** Above this many unsent bytes a socket gets no more deltas: it is behind until it has taken all of them. */
 export const BEHIND_BYTES = 256 * 1024
 /** How long a socket may be behind, beside what its unsent bytes take at `SLOWEST_BYTES_PER_MS`: one that does not read at all is closed within 10 s. */
-export const BEHIND_MS = 7_000
+export const BEHIND_MS = 6_000
 /** The slowest line that is still served: 256 KiB a second, so that a large ruleset on a thin line is not cut off. */
 export const SLOWEST_BYTES_PER_MS = 262
 /** A websocket ping to each socket about so often. */
