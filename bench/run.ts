@@ -17,6 +17,9 @@ const BENCHES: readonly Bench[] = [
   { name: 'ofrep', file: 'ofrep.js' },
   { name: 'openfeature', file: 'openfeature.js' },
   { name: 'fanout', file: 'fanout.js' },
+  { name: 'slow', file: 'slow.js' },
+  { name: 'idle', file: 'idle.js' },
+  { name: 'storm', file: 'storm.js' },
   { name: 'telemetry', file: 'telemetry.js' },
   { name: 'crash', file: 'crash.js', args: ['2000'] },
 ]

@@ -1,4 +1,5 @@
 import { cpSync } from 'node:fs'
+import type { Socket } from 'node:net'
 import t from 'tap'
 import { UPSTREAM_BYTES_MAX } from '../../../schemas/stream.ts'
 import { comeBack } from '../../../server/stream/drain.ts'
@@ -42,6 +43,54 @@ t.test('a change goes to all streams of its environment and to no other', async 
   for (const stream of streams) t.match(await stream.next(), { type: 'change', revision: 1 })
   staging.hello()
   t.match(await staging.next(), { type: 'ruleset', revision: 0, flags: [] }, 'nothing came before the answer')
+})
+
+t.test('a change is serialised once, and all sockets are written the same frame', async t => {
+  const server = await startBare(t)
+  const written = new Map<Socket, unknown[]>()
+  server.app.server.on('connection', (socket: Socket) => {
+    const write = socket.write.bind(socket) as (chunk: unknown, ...rest: unknown[]) => boolean
+    const chunks: unknown[] = []
+    written.set(socket, chunks)
+    socket.write = (chunk: unknown, ...rest: unknown[]) => {
+      chunks.push(chunk)
+      return write(chunk, ...rest)
+    }
+  })
+  const streams = await Promise.all(['a', 'b', 'c'].map(() => openStream(t, server)))
+  for (const [i, stream] of streams.entries()) {
+    stream.hello(0, '', `i${i}`)
+    await stream.next()
+  }
+  for (const chunks of written.values()) chunks.length = 0
+  await server.write('a')
+  for (const stream of streams) t.match(await stream.next(), { type: 'change', revision: 1 })
+  const frames = [...written.values()].flat()
+  t.equal(frames.length, streams.length, 'one write each')
+  t.equal(new Set(frames).size, 1, 'of the very same bytes')
+})
+
+t.test('a mistake with one socket keeps a change from no other', async t => {
+  const server = await startBare(t)
+  const sockets: Socket[] = []
+  server.app.server.on('connection', (socket: Socket) => sockets.push(socket))
+  const streams = [await openStream(t, server), await openStream(t, server)]
+  for (const [i, stream] of streams.entries()) {
+    stream.hello(0, '', `i${i}`)
+    await stream.next()
+  }
+  const [broken] = sockets
+  t.ok(broken)
+  if (broken !== undefined) {
+    const write = broken.write.bind(broken)
+    broken.write = () => {
+      broken.write = write
+      throw new Error('a write that fails in a way nobody foresaw')
+    }
+  }
+  await server.write('a')
+  t.match(await streams[1]?.next(), { type: 'change', revision: 1 })
+  t.equal((await streams[0]?.closed)?.code, 1011)
 })
 
 t.test('who missed something gets it as one message', async t => {
