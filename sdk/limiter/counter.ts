@@ -139,7 +139,6 @@ export function giveBack(counter: Counter, tokens: number): void {
 }
 
 export function lend(counter: Counter, tokens: number, ttlMs: number, now: number): void {
-  settle(counter)
   counter.stock += tokens
   counter.asked = Math.max(0, counter.asked - tokens)
   counter.expiresAt = Math.max(counter.expiresAt, now + ttlMs)

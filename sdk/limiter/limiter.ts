@@ -115,7 +115,7 @@ export class Limiter implements Limits {
     const plan = (outcome.plan ?? this.#planOf(outcome)) as Plan
     if (plan === NOT_A_RATE) return this.#notARate(outcome)
     const { rate } = plan
-    const amount = cost === undefined ? rate.cost : cost >= 0 && cost <= LEASE_TOKENS_MAX ? cost : rate.cost
+    const amount = typeof cost === 'number' && cost >= 0 && cost <= LEASE_TOKENS_MAX ? cost : rate.cost
     const counter = this.#counterOf(plan, context)
     if (!counter.isActive || counter.rate !== rate) this.#activate(counter)
     if (counter.stock >= amount && amount > 0) {
@@ -494,7 +494,7 @@ export class Limiter implements Limits {
     // Low water: half of what it would like is neither here nor asked for.
     if (wish > 0 && stock + asked < Math.max(least, target / 2)) return true
     // The ledger takes for unspent what it has not heard of, and lends the less; what comes back it lends to others.
-    return age >= 2 * LEASE_INTERVAL_MS && (owedReturned >= 1 || (asked > 0 && owedSpent - owedOwn >= 1))
+    return owedReturned >= 1 || (age >= 2 * LEASE_INTERVAL_MS && asked > 0 && owedSpent - owedOwn >= 1)
   }
 
   /** The rows of those that are due, within the limits of a frame; where it stops, the next one goes on. */

@@ -7,7 +7,7 @@
  * that asks. So the tokens spent are at most the sum of the two; seeds, which no grant covers, come on top.
  */
 import type { Grant, GrantRow, Lease, LeaseRow } from '../../schemas/lease.ts'
-import { LEASE_ANSWER_MS, LEASE_IDLE_MS, LEASE_KEYS_MAX, LEASE_TTL_MS, REST_KEY } from '../../schemas/protocol.ts'
+import { LEASE_ANSWER_MS, LEASE_IDLE_MS, LEASE_INTERVAL_MS, LEASE_KEYS_MAX, LEASE_TTL_MS, REST_KEY } from '../../schemas/protocol.ts'
 import { EXPECTED_MS, Fleet, type Instance } from './fleet.ts'
 import type { CounterUsage, Grants, Ledger, LimitTotals, LimitUsage, Policy, PolicyOf } from './ledger.ts'
 import { shareOut } from './share.ts'
@@ -16,7 +16,7 @@ import { Tally } from './tally.ts'
 /** Of the rate: the most that is lent at once beyond one request of each instance. */
 export const OUTSTANDING_MS = 250
 /** When others want tokens in vain, those that are lent are not to lie about. */
-const SCARCE_TTL_MS = 250
+const SCARCE_TTL_MS = LEASE_INTERVAL_MS
 /** Counters of one environment; further keys are counted together. */
 const COUNTERS_MAX = 100_000
 /** Slots of one instance: more than an SDK has counters. */
@@ -400,13 +400,12 @@ export class MemoryLedger implements Ledger {
 
   #grant(holding: Holding, tokens: number, isScarce: boolean, now: number): void {
     const { counter, instance, slot } = holding
-    const { policy } = counter
     counter.level -= tokens
     counter.group.granted += tokens
     this.#setLent(holding, holding.lent + tokens)
-    // Whoever asks seldom keeps one for the next time, as long as there are plenty.
-    const isPlenty = policy.kind === 'rate' && counter.level >= policy.depth / 2 && holding.want <= holding.least
-    const ttlMs = isPlenty ? LEASE_IDLE_MS : isScarce ? SCARCE_TTL_MS : LEASE_TTL_MS
+    // Whoever asks seldom keeps one for the next time, as long as nobody else waits for it.
+    const isSpare = !isScarce && holding.want <= holding.least
+    const ttlMs = isSpare ? LEASE_IDLE_MS : isScarce ? SCARCE_TTL_MS : LEASE_TTL_MS
     holding.expiresAt = Math.max(holding.expiresAt, now + ttlMs)
     this.#tell(instance, { slot, tokens, ttlMs })
     counter.waiting.delete(holding)

@@ -175,6 +175,7 @@ export class Fleet {
     return this.#issuedBefore + this.ledger.totals().reduce((sum, { granted, returned }) => sum + granted - returned, 0)
   }
 
+  /** Tokens that can be spent without another word from the server: those on their way included. */
   #lent(): number {
     return this.ledger.usage('api', this.now, 1_000).keys.reduce((sum, { outstanding }) => sum + outstanding, 0)
   }
