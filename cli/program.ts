@@ -15,6 +15,7 @@ import { addKill } from './commands/kill.ts'
 import { addKills } from './commands/kills.ts'
 import { addLift } from './commands/lift.ts'
 import { addLimit } from './commands/limit.ts'
+import { addLimits } from './commands/limits.ts'
 import { addLogin } from './commands/login.ts'
 import { addLogout } from './commands/logout.ts'
 import { addProjects } from './commands/projects.ts'
@@ -52,6 +53,7 @@ const COMMANDS = [
   addExplain,
   addWatch,
   addInstances,
+  addLimits,
   addTelemetry,
   addHistory,
   addDiff,

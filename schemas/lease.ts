@@ -13,6 +13,8 @@ export const leaseSchema = z.looseObject({
   type: z.literal('lease'),
   /** With the first frame on a connection: the instances it was last told of, so that a new server expects them. */
   instances: z.number().int().min(1).max(1e6).optional(),
+  /** The instance ends: what it gives back here is all it held. */
+  bye: z.boolean().optional(),
   keys: z
     .array(
       z.looseObject({

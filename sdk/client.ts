@@ -12,16 +12,17 @@ import { type Action, begin, type Event, isStale, next, NOTHING, placeOf, type S
 import { Counts, type Report } from './counts.ts'
 import { Dependents } from './evaluator/dependents.ts'
 import { decideSafely, evaluateAs, outcomeAs } from './evaluator/evaluate.ts'
-import { type Evaluation, typeOfValue } from './evaluator/evaluation.ts'
+import { type Evaluation, type Outcome, typeOfValue } from './evaluator/evaluation.ts'
 import { explain } from './evaluator/explain.ts'
 import { applyDelta, type Prepared, type PreparedFlag, prepare, unknownOperators } from './evaluator/prepare.ts'
 import { messageOf } from './failure.ts'
+import { Limiting } from './limiting.ts'
 import { Listeners } from './listeners.ts'
 import { type Delta, parseMessage, type Whole } from './messages.ts'
 import { duration, type Settings } from './options.ts'
 import { Saver } from './saver.ts'
 import type { Link, Transport } from './transport.ts'
-import type { Context, Details, Events, Explanation, Json, Ready, Sluice, Status } from './types.ts'
+import type { Acquired, Context, Details, Events, Explanation, Json, Limited, Ready, Sluice, Status } from './types.ts'
 import { VERSION } from './version.ts'
 
 /** What this SDK is, as the server shows it. */
@@ -52,6 +53,7 @@ class Client implements Sluice {
   readonly #transport: Transport | null
   readonly #saver: Saver | null
   readonly #counts = new Counts()
+  readonly #limiting: Limiting
 
   #prepared: Prepared = prepare({ flags: [], segments: [] }, 0)
   /** The flag that was asked for last. */
@@ -90,6 +92,7 @@ class Client implements Sluice {
     this.#since = clock.now()
     const { base, key, logger } = settings
     this.#listeners = new Listeners(logger)
+    this.#limiting = new Limiting(clock, lease => this.#send(lease))
     for (const problem of settings.problems) logger.error(problem)
     this.#transport = base === null ? null : transport(base, key)
     const cache = base === null || settings.cache === null ? null : cacheFile(settings.cache, base, key)
@@ -209,6 +212,27 @@ class Client implements Sluice {
     return { value: fallback, variation: null, reason: 'ERROR', error, message, flagVersion: null, revision, stale: isStale(this.#state) }
   }
 
+  limit(flag: string, context: Context, cost?: number): Limited {
+    return this.#limiting.take(this.#outcome(flag, context), context, cost)
+  }
+
+  limitOrWait(flag: string, context: Context, options?: { readonly cost?: number; readonly timeoutMs?: number }): Promise<Limited> {
+    return this.#limiting.wait(() => this.limit(flag, context, options?.cost), options?.timeoutMs)
+  }
+
+  acquire(flag: string, context: Context): Acquired {
+    return this.#limiting.acquire(this.#outcome(flag, context), context)
+  }
+
+  /** What the flag gives, counted as an evaluation. */
+  #outcome(flag: string, context: Context): Outcome {
+    const prepared = flag === this.#lastKey ? this.#last : this.#find(flag)
+    const outcome = prepared === undefined ? outcomeAs(this.#prepared, flag, context, null) : decideSafely(prepared, context, null)
+    if (outcome.value === undefined) this.#counts.addError(flag, outcome.evaluation, null)
+    else this.#counts.add(outcome)
+    return outcome
+  }
+
   track(event: string, value?: number): void {
     this.#counts.track(event, value)
   }
@@ -256,6 +280,7 @@ class Client implements Sluice {
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<void>(resolve => (timer = setTimeout(resolve, CLOSE_TIMEOUT_MS)))
     await Promise.race([Promise.all([this.#report(true), this.#saver?.close()]), late])
+    this.#limiting.close()
     this.#handle({ type: 'close' })
     this.#wake?.cancel()
     await Promise.race([this.#transport?.close(), late])
@@ -328,7 +353,11 @@ class Client implements Sluice {
     }
     const link = this.#transport.open({
       opened: () => mine({ type: 'opened', link: id }),
-      message: text => mine({ type: 'message', link: id, message: parseMessage(text) }),
+      message: text => {
+        const message = parseMessage(text)
+        if (message?.type === 'grant' && this.#link?.id === id) this.#limiting.granted(message.frame)
+        mine({ type: 'message', link: id, message })
+      },
       lost: (why, retryAfterMs) => mine({ type: 'lost', link: id, why, retryAfterMs }),
     })
     this.#link = { id, link, bytesRead: 0 }
@@ -430,6 +459,7 @@ class Client implements Sluice {
     if (becameStale || connected !== this.#wasConnected) this.#since = this.#clock.now()
     if (connected !== this.#wasConnected)
       this.#settings.logger.info(connected ? `Connected at revision ${this.#state.held.revision}` : 'The stream is down')
+    this.#limiting.link(connected)
     this.#wasConnected = connected
     this.#wasStale = stale
     if (becameStale) this.#listeners.emit('stale', stale)

@@ -35,6 +35,8 @@ export type Downstream =
   | ({ readonly type: 'changes' | 'change' } & Delta)
   | ({ readonly type: 'ruleset' } & Whole)
   | { readonly type: 'drain'; readonly afterMs: number; readonly spreadMs: number }
+  /** For the limits, which read it themselves. */
+  | { readonly type: 'grant'; readonly frame: unknown }
   /** Of a newer server; only proves that the link lives. */
   | { readonly type: 'unknown' }
 
@@ -56,6 +58,8 @@ export function parseMessage(text: string): Downstream | null {
       return isDelta(message) ? (message as unknown as Downstream) : null
     case 'ruleset':
       return isWhole(message) ? (message as unknown as Downstream) : null
+    case 'grant':
+      return { type: 'grant', frame: message }
     case 'drain':
       return isDuration(message.afterMs) && isDuration(message.spreadMs) ? (message as unknown as Downstream) : null
     default:

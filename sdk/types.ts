@@ -214,6 +214,19 @@ export interface Sluice {
    */
   all(context: Context, options?: { readonly clientVisible?: boolean }): Record<string, Json>
   /**
+   * Take `cost` from the limit that the flag has for this context. Synchronous, and never throws; all instances share the
+   * limit. What cannot be decided (no such flag, no rate, no ruleset) is allowed and says `ERROR`.
+   * @param cost default: what the rate says, or 1
+   */
+  limit(flag: string, context: Context, cost?: number): Limited
+  /**
+   * As `limit`, and waits for its turn up to `timeoutMs` (default 1,000). What cannot be allowed in time is denied at
+   * once. Never rejects.
+   */
+  limitOrWait(flag: string, context: Context, options?: { readonly cost?: number; readonly timeoutMs?: number }): Promise<Limited>
+  /** Take a place of the rate's `concurrency` for this key, in this process; give it back with `release()`. Takes no tokens. */
+  acquire(flag: string, context: Context): Acquired
+  /**
    * Count an event of the application's own, such as a purchase, and sum the values it comes with. The sums are sent with
    * the counts of evaluations, at most 100 names between two reports; who did it is not.
    */

@@ -22,6 +22,8 @@ import { startExpiry } from './kills/expiry.ts'
 import { killRoutes } from './kills/routes.ts'
 import { holdRoutes } from './limits/holdroutes.ts'
 import { openLifecycle } from './lifecycle.ts'
+import { openLending } from './limits/lending.ts'
+import { limitRoutes } from './limits/routes.ts'
 import { openLogger } from './logger.ts'
 import { type OpenedLog, openLog } from './log/log.ts'
 import { type Measurement, measureRequests } from './metrics/measure.ts'
@@ -88,7 +90,8 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
   const keys = openKeyRing({ log, clock, logger, config, project: FIRST_PROJECT, environment: FIRST_ENVIRONMENT })
   const usage = await openUsage({ clock, logger, log, storage: log.storage.counts, config })
   // Told of a change before the evaluator's own view of it is prepared: SDKs wait for it, this server only when it is asked.
-  const hub = openHub({ clock, logger, log, keys, usage, rulesets: { current: name => rulesets.current(name) }, config })
+  const lending = openLending({ clock, logger, log })
+  const hub = openHub({ clock, logger, log, keys, usage, lending, rulesets: { current: name => rulesets.current(name) }, config })
   const rulesets = openRulesets(log)
   const expiry = startExpiry({ log, clock, logger })
   const services: Services = { config, clock, logger, log, rulesets, keys, hub, usage }
@@ -103,7 +106,7 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
   addChecks(app, keys, measurement)
 
   healthRoutes(app, services, lifecycle)
-  metricsRoutes(app, { services, hub, usage, series: measurement.series, stalls })
+  metricsRoutes(app, { services, hub, usage, lending, series: measurement.series, stalls })
   statusRoutes(app, services, lifecycle)
   projectRoutes(app, services)
   environmentRoutes(app, services)
@@ -117,6 +120,7 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
   rulesetRoutes(app, services)
   compareRoutes(app, services)
   instanceRoutes(app, services)
+  limitRoutes(app, services, lending)
   streamRoutes(app, services, hub)
   telemetryRoutes(app, services, usage)
   ofrepRoutes(app, services, measurement)
@@ -131,6 +135,7 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
     stalls.close()
     expiry.close()
     await hub.close()
+    lending.close()
     rulesets.close()
     keys.close()
     await usage.close()

@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import { everyone } from '../access/policy.ts'
 import { rawRoute } from '../http/route.ts'
+import type { Lending } from '../limits/lending.ts'
 import { logOf, SERVER_LOG } from '../log/types.ts'
 import type { Services } from '../services.ts'
 import type { HubHandle } from '../stream/hub.ts'
@@ -15,6 +16,7 @@ export interface MetricSources {
   readonly services: Services
   readonly hub: Pick<HubHandle, 'statistics' | 'receipts'>
   readonly usage: Pick<UsageHandle, 'total' | 'dropped' | 'tracked' | 'storing'>
+  readonly lending: Pick<Lending, 'totals'>
   readonly series: () => readonly Series[]
   readonly stalls: Pick<Stalls, 'count' | 'totalMs'>
 }
@@ -27,7 +29,7 @@ export function metricsRoutes(app: FastifyInstance, sources: MetricSources): voi
     app,
     { method: 'GET', url: '/metrics', policy: everyone, tag: 'health', summary: 'Metrics in the text format of Prometheus' },
     async (_request, reply) => {
-      const body = `${await registry.metrics()}\n${counters(sources)}${durations(sources.series())}`
+      const body = `${await registry.metrics()}\n${counters(sources)}${await limits(sources)}${durations(sources.series())}`
       return reply.header('content-type', registry.contentType).send(body)
     },
   )
@@ -124,6 +126,34 @@ function counters({ services, hub, usage, stalls }: MetricSources): string {
       const metric = `sluice_stream_${name.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`)}_total`
       return counter(metric, `Of the stream, since the start: ${name}.`, [`${metric} ${value}`])
     }),
+  ].join('')
+}
+
+/** Per variation, never per key: keys are without number. */
+async function limits({ services, lending }: MetricSources): Promise<string> {
+  const totals = await lending.totals()
+  const samples: Record<'admitted' | 'denied' | 'granted' | 'returned' | 'counters', string[]> = {
+    admitted: [],
+    denied: [],
+    granted: [],
+    returned: [],
+    counters: [],
+  }
+  const names = Object.keys(samples) as (keyof typeof samples)[]
+  for (const { project, environment } of environmentsIn(services)) {
+    for (const total of totals.get(logOf(project, environment)) ?? []) {
+      const where = `project=${quoted(project)},environment=${quoted(environment)}`
+      const labels = `${where},flag=${quoted(total.flag)},variation=${quoted(total.variation)}`
+      for (const name of names)
+        samples[name].push(`${name === 'counters' ? 'sluice_limit_keys' : `sluice_limit_${name}_total`}{${labels}} ${total[name]}`)
+    }
+  }
+  return [
+    counter('sluice_limit_admitted_total', 'Tokens that instances admitted, by limit.', samples.admitted),
+    counter('sluice_limit_denied_total', 'Tokens that instances denied, or would have in shadow mode.', samples.denied),
+    counter('sluice_limit_granted_total', 'Tokens lent to instances.', samples.granted),
+    counter('sluice_limit_returned_total', 'Lent tokens that came back unspent.', samples.returned),
+    metric('sluice_limit_keys', 'Keys that are counted apart.', 'gauge', samples.counters),
   ].join('')
 }
 

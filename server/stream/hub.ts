@@ -13,6 +13,7 @@ import type { Access } from '../access/policy.ts'
 import type { Clock } from '../clock.ts'
 import type { Config } from '../config.ts'
 import { type Member, openReceipts } from '../instances/receipts.ts'
+import type { Borrower, Lending } from '../limits/lending.ts'
 import { type ChangeLog, type Published, SERVER_LOG } from '../log/types.ts'
 import type { Asker, Hub, KeyRing, Rulesets, Usage } from '../services.ts'
 import { beatFrame, catchUpFrame, type Channel, currentFrame, fillRecent, followLog, openChannel, rulesetOf, take } from './channel.ts'
@@ -22,7 +23,7 @@ import { parseClientUpstream } from './clientupstream.ts'
 import { comeBack, drainStreams } from './drain.ts'
 import { textFrame, textFrameHeader } from './frame.ts'
 import { type Admission, answerRefusal, type Gate, judge, protocolOf, type Refusal } from './handshake.ts'
-import { changesMessage, drainMessage, RESET_OPENING, rulesetOpening, stepOf } from './messages.ts'
+import { changesMessage, drainMessage, grantMessage, RESET_OPENING, rulesetOpening, stepOf } from './messages.ts'
 import { emptyRecent, isOther, stepsFrom } from './recent.ts'
 import { openSession, type Readings, type Session, type SessionAction, type SessionEvent, step } from './session.ts'
 import { openTokenBucket } from './tokenbucket.ts'
@@ -43,6 +44,7 @@ export interface HubOptions {
   readonly log: ChangeLog
   readonly keys: KeyRing
   readonly usage: Usage
+  readonly lending: Lending
   /** What the evaluations for clients run on. */
   readonly rulesets: Pick<Rulesets, 'current'>
   readonly config: Pick<Config, 'handshakesPerSecond' | 'closeTimeoutMs'>
@@ -100,6 +102,8 @@ interface Peer {
   readonly channel: Channel<Peer>
   readonly session: Session
   member: Member | null
+  /** Its part in the limits that are shared; null before its hello, and for clients. */
+  borrower: Borrower | null
   /** Of a client, which is sent evaluations; null for an SDK, which is sent rules. */
   readonly view: View | null
   /** Takes it out of the turns. */
@@ -107,7 +111,7 @@ interface Peer {
 }
 
 export function openHub(options: HubOptions): HubHandle {
-  const { clock, log, logger, usage } = options
+  const { clock, log, logger, usage, lending } = options
   const { handshakesPerSecond, closeTimeoutMs } = options.config
   const bucket = openTokenBucket(clock, handshakesPerSecond)
   // What clients leave of the handshakes: applications do not wait behind pages.
@@ -214,7 +218,7 @@ export function openHub(options: HubOptions): HubHandle {
     const channel = channelOf(logName)
     const session = openSession(clock.monotonic(), Math.random())
     const view = isClient ? openView(access) : null
-    const peer: Peer = { socket, line, access, channel, session, member: null, view, leaveTurns: () => undefined }
+    const peer: Peer = { socket, line, access, channel, session, member: null, borrower: null, view, leaveTurns: () => undefined }
     totals.handshakesAccepted++
     if (isClient) clientSockets++
     ;(isClient ? channel.clients : channel.peers).add(peer)
@@ -265,6 +269,8 @@ export function openHub(options: HubOptions): HubHandle {
   function leave(peer: Peer): void {
     if (peer.member !== null) book.left(peer.channel.log, peer.member)
     peer.member = null
+    peer.borrower?.leave(false)
+    peer.borrower = null
   }
 
   function shut(peer: Peer, code: number, reason: string): void {
@@ -334,6 +340,9 @@ export function openHub(options: HubOptions): HubHandle {
       case 'count':
         usage.add(channel.log, action.counts, askerOf(peer))
         break
+      case 'lend':
+        peer.borrower?.report(action.lease)
+        break
       case 'ping':
         peer.socket.ping()
         break
@@ -380,6 +389,7 @@ export function openHub(options: HubOptions): HubHandle {
     const [connectedAt, joinedAt] = [clock.now(), clock.monotonic()]
     peer.member = { id, service, sdk, connectedAt, joinedAt, revision: held, confirmedAt: held === 0 ? null : connectedAt }
     book.joined(name, peer.member)
+    peer.borrower = lending.join(name, id, grant => send(peer, textFrame(grantMessage(grant))))
   }
 
   // --- the logs
@@ -434,6 +444,7 @@ export function openHub(options: HubOptions): HubHandle {
       for (const peer of [...peers, ...pages]) shut(peer, CLOSE_CODES.PROTOCOL, 'the environment was deleted')
       channels.delete(key)
       clients.forget(key)
+      lending.forget(key)
     }
   }
 

@@ -1,4 +1,5 @@
 /** What the server says on the stream, as JSON texts; and a log's entries reduced to what an SDK needs of them. */
+import type { Grant } from '../../schemas/lease.ts'
 import type { Change } from '../../schemas/change.ts'
 import type { Flag } from '../../schemas/flag.ts'
 import type { Segment } from '../../schemas/segment.ts'
@@ -105,4 +106,8 @@ function standing<T>(documents: ReadonlyMap<string, T | null>): T[] {
 
 function removed(documents: ReadonlyMap<string, unknown>): string[] {
   return [...documents].filter(([, document]) => document === null).map(([key]) => key)
+}
+
+export function grantMessage(grant: Grant): string {
+  return JSON.stringify(grant)
 }

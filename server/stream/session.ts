@@ -6,6 +6,8 @@
  * What it promises: revisions that an SDK is sent only grow within an epoch (a `reset` ruleset excepted, which says
  * so), each delta starts where the last message ended, and a socket that does not read is owed one message, not many.
  */
+import type { Lease } from '../../schemas/lease.ts'
+import { LEASE_INTERVAL_MS } from '../../schemas/protocol.ts'
 import { HELLO_WITHIN_MS } from '../../schemas/stream.ts'
 import type { Counts, Hello } from '../../schemas/stream.ts'
 import { hashAt, isOther, type Recent } from './recent.ts'
@@ -20,9 +22,11 @@ export const SLOWEST_BYTES_PER_MS = 262
 export const PING_INTERVAL_MS = 15_000
 /** Nothing heard for so long, in spite of two pings: the link is dead. */
 export const SILENT_MS = 40_000
-/** Messages an SDK may send within the window, apart from receipts, of which there is one per change. */
+/** Messages an SDK may send within the window, apart from receipts, of which there is one per change, and leases. */
 export const MESSAGES_MAX = 20
 export const MESSAGES_WINDOW_MS = 10_000
+/** Leases within the window: twice what an SDK sends, for those that a slow line brings together. */
+export const LEASES_MAX = (2 * MESSAGES_WINDOW_MS) / LEASE_INTERVAL_MS
 
 /** What the hub reads off the socket and the log with every event. */
 export interface Readings {
@@ -38,6 +42,7 @@ export type SessionEvent =
   | { readonly kind: 'hello'; readonly hello: Hello }
   | { readonly kind: 'applied'; readonly revision: number }
   | { readonly kind: 'counts'; readonly counts: Counts }
+  | { readonly kind: 'lease'; readonly lease: Lease }
   /** A message of a type that this server does not know: counted and left alone. */
   | { readonly kind: 'unknown' }
   | { readonly kind: 'malformed'; readonly reason: string }
@@ -69,6 +74,8 @@ export type SessionAction =
   /** The newest revision the SDK has confirmed; 0 when what it had confirmed no longer counts. */
   | { readonly kind: 'confirm'; readonly revision: number }
   | { readonly kind: 'count'; readonly counts: Counts }
+  /** What the instance says of its limits. */
+  | { readonly kind: 'lend'; readonly lease: Lease }
   | { readonly kind: 'ping' }
   | { readonly kind: 'close'; readonly why: 'protocol' | 'slow'; readonly reason: string }
   /** Destroy the socket: nobody is there to answer a close. */
@@ -96,6 +103,7 @@ export interface Session {
   owesAnswer: boolean
   windowStart: number
   windowCount: number
+  windowLeases: number
 }
 
 const NOTHING: readonly SessionAction[] = []
@@ -123,6 +131,7 @@ export function openSession(now: number, jitter: number): Session {
     owesAnswer: false,
     windowStart: now,
     windowCount: 0,
+    windowLeases: 0,
   }
 }
 
@@ -149,6 +158,9 @@ export function step(session: Session, event: SessionEvent, readings: Readings):
       return session.phase === 'behind' ? catchUp(session, readings) : NOTHING
     case 'filled':
       return session.phase === 'filling' ? catchUp(session, readings) : NOTHING
+    case 'lease':
+      session.heardAt = readings.now
+      return onLease(session, event.lease, readings)
     case 'hello':
     case 'counts':
     case 'unknown':
@@ -193,6 +205,15 @@ function onMessage(
   if (event.kind === 'counts') return [{ kind: 'count', counts: event.counts }]
   if (event.kind === 'unknown') return NOTHING
   return onHello(session, event.hello, readings)
+}
+
+function onLease(session: Session, lease: Lease, { now }: Readings): readonly SessionAction[] {
+  if (session.phase === 'greeting') return close(session, 'protocol', 'the first message must be hello')
+  openWindow(session, now)
+  session.windowLeases++
+  if (session.windowLeases > LEASES_MAX)
+    return close(session, 'protocol', `more than ${LEASES_MAX} leases in ${MESSAGES_WINDOW_MS / 1_000} s`)
+  return [{ kind: 'lend', lease }]
 }
 
 /** May come again on an open stream: an SDK that has noticed a gap says what it holds and is brought up to date. */
@@ -276,12 +297,16 @@ function fallBehind(session: Session, readings: Readings): readonly SessionActio
 }
 
 function isFlood(session: Session, now: number): boolean {
-  if (now - session.windowStart >= MESSAGES_WINDOW_MS) {
-    session.windowStart = now
-    session.windowCount = 0
-  }
+  openWindow(session, now)
   session.windowCount++
   return session.windowCount > MESSAGES_MAX
+}
+
+function openWindow(session: Session, now: number): void {
+  if (now - session.windowStart < MESSAGES_WINDOW_MS) return
+  session.windowStart = now
+  session.windowCount = 0
+  session.windowLeases = 0
 }
 
 function close(session: Session, why: 'protocol' | 'slow', reason: string): readonly SessionAction[] {

@@ -1,4 +1,5 @@
 /** What an SDK sends, from bytes to an event of its session. Lenient about fields and types it does not know, strict about those it does. */
+import { leaseSchema } from '../../schemas/lease.ts'
 import { appliedSchema, countsSchema, helloSchema } from '../../schemas/stream.ts'
 import type { SessionEvent } from './session.ts'
 
@@ -49,6 +50,10 @@ function parseText(data: Buffer): SessionEvent {
       return counts.success
         ? { kind: 'counts', counts: counts.data }
         : malformed(`"counts" is not as ${places(counts.error.issues)} should be`)
+    }
+    case 'lease': {
+      const lease = leaseSchema.safeParse(message)
+      return lease.success ? { kind: 'lease', lease: lease.data } : malformed(`"lease" is not as ${places(lease.error.issues)} should be`)
     }
     default:
       return UNKNOWN

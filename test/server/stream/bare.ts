@@ -12,6 +12,7 @@ import { openKeyRing } from '../../../server/access/keyring.ts'
 import { makeToken } from '../../../server/access/token.ts'
 import { type Clock, systemClock } from '../../../server/clock.ts'
 import { instanceRoutes } from '../../../server/instances/routes.ts'
+import { openLending } from '../../../server/limits/lending.ts'
 import { openLog } from '../../../server/log/log.ts'
 import { type ChangeLog, type Commit, logOf, type PlannedEdit, SERVER_LOG } from '../../../server/log/types.ts'
 import { openRulesets } from '../../../server/rulesets/prepared.ts'
@@ -93,7 +94,8 @@ export async function startBare(t: Test, options: BareOptions = {}): Promise<Bar
     hourCountsDays: 400,
   }
   const usage = await openUsage({ clock, logger, log, storage: log.storage.counts, config })
-  const hub = openHub({ clock, logger, log, keys, usage, rulesets: openRulesets(log), config })
+  const lending = openLending({ clock, logger, log })
+  const hub = openHub({ clock, logger, log, keys, usage, lending, rulesets: openRulesets(log), config })
   const services = { clock, logger, log, keys, usage, hub, config } as unknown as Services
   app.decorateRequest('access', null)
   app.addHook('onRequest', async request => checkKey(request, keys))

@@ -4,6 +4,7 @@ import type { Hello } from '../../../schemas/stream.ts'
 import {
   BEHIND_BYTES,
   BEHIND_MS,
+  LEASES_MAX,
   MESSAGES_MAX,
   MESSAGES_WINDOW_MS,
   openSession,
@@ -188,6 +189,24 @@ t.test('too many messages close the stream, many over time do not', async t => {
   let said = ''
   for (let i = 1; i < 100; i++) said += kinds(steady, { kind: 'unknown' }, { now: i * every })
   t.equal(said, '')
+})
+
+t.test('leases have a rate of their own: as many as an SDK sends are taken, a flood closes the stream', async t => {
+  const lease: SessionEvent = { kind: 'lease', lease: { type: 'lease', keys: [] } }
+  t.equal(kinds(openSession(0, 0), lease), 'close protocol', 'before hello')
+  const flood = live()
+  for (let i = 0; i < LEASES_MAX; i++) if (kinds(flood, lease) !== 'lend') t.fail(`lease ${i} is not taken`)
+  t.equal(kinds(flood, { kind: 'unknown' }), '', 'other messages are not counted with them')
+  t.equal(kinds(flood, lease), 'close protocol')
+  const steady = live()
+  for (let i = 1; i < 1_000; i++) if (kinds(steady, lease, { now: i * 50 }) !== 'lend') t.fail(`lease ${i} is not taken`)
+  const parse = (text: string) => parseUpstream(Buffer.from(text), false).kind
+  t.equal(
+    parse('{"type":"lease","keys":[{"slot":1,"flag":"f","variation":"v","key":"k","held":0,"spent":1,"denied":0,"want":5}]}'),
+    'lease',
+  )
+  t.equal(parse('{"type":"lease","keys":[{"slot":-1,"held":0,"spent":1,"denied":0,"want":5}]}'), 'malformed')
+  t.equal(parse('{"type":"lease"}'), 'malformed')
 })
 
 t.test('what breaks the protocol closes the stream', async t => {
