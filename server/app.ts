@@ -20,6 +20,7 @@ import { instanceRoutes } from './instances/routes.ts'
 import { keyRoutes } from './keys/routes.ts'
 import { startExpiry } from './kills/expiry.ts'
 import { killRoutes } from './kills/routes.ts'
+import { type ApiLimit, openApiLimit } from './limits/api.ts'
 import { holdRoutes } from './limits/holdroutes.ts'
 import { openLifecycle } from './lifecycle.ts'
 import { openLending } from './limits/lending.ts'
@@ -86,7 +87,7 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
   const lifecycle = openLifecycle(clock.now())
 
   const log = options.log ?? (await openLog({ data: config.data, clock, logger }))
-  const firstKeys = await setUp(log, clock, config)
+  const firstKeys = await setUp({ log, clock, config, logger })
   const keys = openKeyRing({ log, clock, logger, config, project: FIRST_PROJECT, environment: FIRST_ENVIRONMENT })
   const usage = await openUsage({ clock, logger, log, storage: log.storage.counts, config })
   // Told of a change before the evaluator's own view of it is prepared: SDKs wait for it, this server only when it is asked.
@@ -103,7 +104,7 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
   const measurement = measureRequests(app)
   // The machine's own time, whatever clock the server is given: it is the machine that stalls.
   const stalls = openStalls(systemClock, logger)
-  addChecks(app, keys, measurement)
+  addChecks(app, keys, measurement, openApiLimit({ clock, rulesets, config }))
 
   healthRoutes(app, services, lifecycle)
   metricsRoutes(app, { services, hub, usage, lending, series: measurement.series, stalls })
@@ -205,7 +206,7 @@ function makeApp(logger: FastifyBaseLogger): FastifyInstance {
 }
 
 /** What happens to every request before its handler, in one hook: each hook of its own would be felt by an evaluation. */
-function addChecks(app: FastifyInstance, keys: KeyRing, measurement: Measurement): void {
+function addChecks(app: FastifyInstance, keys: KeyRing, measurement: Measurement, limit: ApiLimit): void {
   app.decorateRequest('access', null)
   app.addHook('onRequest', (request, reply, done) => {
     try {
@@ -213,13 +214,27 @@ function addChecks(app: FastifyInstance, keys: KeyRing, measurement: Measurement
       measurement.begin(request, route)
       addHeaders(request, reply)
       checkKey(request, keys, route.config.policy)
+      const { access } = request
+      // Asked here, so that an evaluation pays no call for what does not limit it.
+      if (access !== null && access.kind !== 'server') limit.check(request, reply, access)
       checkBodyType(request)
       request.bodyBytesMax = route.bodyLimit
       done()
     } catch (error) {
-      done(error as Error)
+      done(overLimit(error, request, reply, limit) ?? (error as Error))
     }
   })
+}
+
+/** Whoever is refused is counted too, as a stranger without a valid key. Only when it is refused: a key that is valid pays nothing for them. */
+function overLimit(error: unknown, request: FastifyRequest, reply: FastifyReply, limit: ApiLimit): Error | null {
+  if (!(error instanceof SluiceError) || (error.status !== 401 && error.status !== 403)) return null
+  try {
+    limit.check(request, reply, request.access)
+    return null
+  } catch (refusal) {
+    return refusal as Error
+  }
 }
 
 /**

@@ -45,6 +45,8 @@ const configSchema = z.object({
   logLevel: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
   /** Websocket handshakes admitted per second; more are answered 503 with Retry-After. */
   handshakesPerSecond: whole(1, 100_000, 500),
+  /** Whether the built-in flag `api-requests` of the project `sluice` limits requests to the API. */
+  apiLimit: z.enum(['on', 'off']).default('on'),
   /** Milliseconds that a graceful close may take. */
   closeTimeoutMs: whole(100, 600_000, 10_000),
   /** How long evaluations are kept by the minute, in hours; then they are kept by the hour. */
@@ -64,6 +66,7 @@ export const VARIABLES = {
   serverKey: 'SLUICE_SERVER_KEY',
   logLevel: 'SLUICE_LOG_LEVEL',
   handshakesPerSecond: 'SLUICE_HANDSHAKES_PER_SECOND',
+  apiLimit: 'SLUICE_API_LIMIT',
   closeTimeoutMs: 'SLUICE_CLOSE_TIMEOUT_MS',
   minuteCountsHours: 'SLUICE_MINUTE_COUNTS_HOURS',
   hourCountsDays: 'SLUICE_HOUR_COUNTS_DAYS',

@@ -15,6 +15,7 @@ const SETTINGS = [
   ['--server-key <key>', 'SLUICE_SERVER_KEY', 'a server key for development, at least 24 characters; better set as a variable'],
   ['--log-level <level>', 'SLUICE_LOG_LEVEL', 'fatal, error, warn, info, debug, trace or silent (default: info)'],
   ['--handshakes-per-second <number>', 'SLUICE_HANDSHAKES_PER_SECOND', 'websocket handshakes admitted per second (default: 500)'],
+  ['--api-limit <on|off>', 'SLUICE_API_LIMIT', 'whether requests to the API are limited (default: on)'],
   ['--close-timeout-ms <ms>', 'SLUICE_CLOSE_TIMEOUT_MS', 'how long a graceful close may take (default: 10000)'],
   ['--minute-counts-hours <hours>', 'SLUICE_MINUTE_COUNTS_HOURS', 'how long evaluations are kept by the minute (default: 48)'],
   ['--hour-counts-days <days>', 'SLUICE_HOUR_COUNTS_DAYS', 'how long evaluations are kept by the hour (default: 400)'],

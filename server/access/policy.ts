@@ -6,6 +6,7 @@
 import { type Grant, type KeyKind, type Role, ROLES } from '../../schemas/accesskey.ts'
 import type { Actor } from '../../schemas/change.ts'
 import { SluiceError } from '../../schemas/errors.ts'
+import { BUILT_IN_PROJECT } from '../log/types.ts'
 
 /** What is asked of the caller. `scope` says over what the role must reach: the whole server, `:project`, or `:environment`. */
 export type Policy =
@@ -62,14 +63,16 @@ export function authorise(policy: Policy, access: Access | null, params: { proje
     throw new SluiceError('FORBIDDEN', `This needs a ${policy.kinds.join(' or ')} key, and "${access.name}" is of kind ${access.kind}.`)
   }
   const project = policy.scope === 'server' ? undefined : params.project
+  // What is built in is seen like any other place, and changed by the admins of the server alone.
+  const least = project === BUILT_IN_PROJECT && policy.role !== 'viewer' ? 'admin' : policy.role
   const environment = policy.scope === 'environment' ? params.environment : undefined
-  if (hasRole(access, policy.role, project, environment)) return
+  if (hasRole(access, least, project, environment)) return
   const where =
     policy.scope === 'server' ? 'the whole server' : environment === undefined ? `project "${project}"` : `"${project}/${environment}"`
   throw new SluiceError(
     'FORBIDDEN',
     access.kind === 'admin'
-      ? `Key "${access.name}" does not have the role ${policy.role} over ${where}. Use a key that has it.`
-      : `This needs an admin key with the role ${policy.role} over ${where}, and "${access.name}" is of kind ${access.kind}.`,
+      ? `Key "${access.name}" does not have the role ${least} over ${where}. Use a key that has it.`
+      : `This needs an admin key with the role ${least} over ${where}, and "${access.name}" is of kind ${access.kind}.`,
   )
 }

@@ -1,10 +1,13 @@
 /** What a caller may know to exist. */
 import { SluiceError } from '../../schemas/errors.ts'
+import { BUILT_IN_PROJECT } from '../log/types.ts'
 import { type Access, hasRole } from './policy.ts'
 
 /** Whether any of the caller's grants, or its own environment, lies in the project. */
 export function seesProject(access: Access, project: string): boolean {
   if (access.kind !== 'admin') return access.project === project
+  // Not for whoever may look at one environment of every project.
+  if (project === BUILT_IN_PROJECT) return hasRole(access, 'viewer', project)
   return access.grants.some(grant => grant.project === undefined || grant.project === project)
 }
 

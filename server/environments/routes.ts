@@ -10,6 +10,7 @@ import { checkSees, seesEnvironment } from '../access/visible.ts'
 import { route, writeQuerySchema } from '../http/route.ts'
 import { checkVersion, leftBy, writeFields, written } from '../http/write.ts'
 import { logOf, type PlannedEdit, SERVER_LOG } from '../log/types.ts'
+import { refuseBuiltInPlace } from '../limits/builtin.ts'
 import { withoutHashes } from '../keys/redact.ts'
 import { patchPlace } from '../projects/patch.ts'
 import type { Services } from '../services.ts'
@@ -53,6 +54,7 @@ export function environmentRoutes(app: FastifyInstance, services: Services): voi
     status: 201,
     handler: async call => {
       const project = call.params.project ?? ''
+      refuseBuiltInPlace(project)
       const { key: environment, name, description, copyFrom } = call.body
       const key = logOf(project, environment)
       const document: Environment = {
@@ -145,6 +147,7 @@ export function environmentRoutes(app: FastifyInstance, services: Services): voi
     response: z.object({ ...writtenShape, revokedKeys: z.array(z.string()) }),
     handler: async call => {
       const { project = '', environment = '' } = call.params
+      refuseBuiltInPlace(project)
       const fields = writeFields(call)
       let revokedKeys: string[] = []
       const commit = await log.commit({

@@ -8,8 +8,11 @@ import type { Flag } from '../../schemas/flag.ts'
 import type { Environment, Project } from '../../schemas/project.ts'
 import type { Segment } from '../../schemas/segment.ts'
 
-/** The log of projects, environments and keys. No project may be called `sluice`. */
+/** The log of projects, environments and keys. No environment of `sluice` may be called `server`. */
 export const SERVER_LOG = 'sluice/server'
+
+/** The project of the server itself, whose one environment holds the flag that limits its API. */
+export const BUILT_IN_PROJECT = 'sluice'
 
 /** The name of an environment's log. */
 export function logOf(project: string, environment: string): string {

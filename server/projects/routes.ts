@@ -10,12 +10,10 @@ import { checkSees, seesProject } from '../access/visible.ts'
 import { environmentsOf, findProject } from '../environments/find.ts'
 import { route, writeQuerySchema } from '../http/route.ts'
 import { checkVersion, leftBy, writeFields, written } from '../http/write.ts'
-import { SERVER_LOG } from '../log/types.ts'
+import { BUILT_IN_PROJECT, SERVER_LOG } from '../log/types.ts'
 import type { Services } from '../services.ts'
+import { refuseBuiltInPlace } from '../limits/builtin.ts'
 import { patchPlace } from './patch.ts'
-
-/** The log of projects, environments and keys is called `sluice/server`. */
-const RESERVED = 'sluice'
 
 const writtenShape = { revision: z.number().int(), change: changeSchema.nullable(), dryRun: z.literal(true).optional() }
 const answerSchema = z.object({ ...writtenShape, project: projectSchema })
@@ -29,11 +27,15 @@ export function projectRoutes(app: FastifyInstance, services: Services): void {
     policy: kinds('admin'),
     tag: 'projects',
     summary: 'The projects that the key gives access to',
-    response: z.object({ projects: z.array(projectSchema.extend({ environments: z.array(z.string()) })) }),
+    response: z.object({ projects: z.array(projectSchema.extend({ environments: z.array(z.string()), builtIn: z.boolean() })) }),
     handler: ({ access }) => ({
       projects: [...log.state(SERVER_LOG).documents.project.values()]
         .filter(project => seesProject(access, project.key))
-        .map(project => ({ ...project, environments: environmentsOf(services, project.key).map(item => item.environment) })),
+        .map(project => ({
+          ...project,
+          environments: environmentsOf(services, project.key).map(item => item.environment),
+          builtIn: project.key === BUILT_IN_PROJECT,
+        })),
     }),
   })
 
@@ -49,7 +51,7 @@ export function projectRoutes(app: FastifyInstance, services: Services): void {
     status: 201,
     handler: async call => {
       const { key, name, description } = call.body
-      if (key === RESERVED) {
+      if (key === BUILT_IN_PROJECT) {
         const detail = { path: 'key', code: 'reserved', message: 'is reserved for the server itself. Choose another' }
         throw new SluiceError('INVALID_REQUEST', `The body cannot be taken: key ${detail.message}.`, { details: [detail] })
       }
@@ -124,6 +126,7 @@ export function projectRoutes(app: FastifyInstance, services: Services): void {
     response: z.object(writtenShape),
     handler: async call => {
       const key = call.params.project ?? ''
+      refuseBuiltInPlace(key)
       const fields = writeFields(call)
       const commit = await log.commit({
         log: SERVER_LOG,

@@ -10,6 +10,7 @@ import type { Segment } from '../../schemas/segment.ts'
 import { chainsOf } from '../../sdk/evaluator/cycles.ts'
 import { flagProblems } from '../flags/validate.ts'
 import type { PlannedEdit, State } from '../log/types.ts'
+import { refuseBuiltIn } from '../limits/builtin.ts'
 import { segmentProblems } from '../segments/validate.ts'
 import { bytesOf, type Draft, draftOf, placed } from './draft.ts'
 
@@ -28,6 +29,7 @@ export type PlaceOf = (edit: PlannedEdit) => string
  * `PREREQUISITE_CYCLE`, `SEGMENT_CYCLE`, `LIMIT_EXCEEDED`, each with one detail per problem, at most 50.
  */
 export function checkEdits(state: State, edits: readonly PlannedEdit[], placeOf: PlaceOf = () => ''): readonly PlannedEdit[] {
+  refuseBuiltIn(state, edits)
   const draft = draftOf(state, edits)
   refuseRemovalsInUse(state, draft, edits)
   refuseProblems(state, draft, edits, placeOf)

@@ -81,7 +81,7 @@ t.test('no spelling of a path goes around the policy', async t => {
   )
   t.match(
     await server.call('GET', '/api/v1/projects/sluice/environments/server/changes'),
-    { status: 404, body: { code: 'PROJECT_NOT_FOUND' } },
+    { status: 404, body: { code: 'ENVIRONMENT_NOT_FOUND' } },
     "the server's own log is no environment",
   )
   t.match(await server.call('GET', '/api/v1/projects/default%2Fproduction/environments/x/instances'), { status: 404 })
