@@ -16,6 +16,7 @@ const BENCHES: readonly Bench[] = [
   { name: 'memory', file: 'memory.js' },
   { name: 'ofrep', file: 'ofrep.js' },
   { name: 'openfeature', file: 'openfeature.js' },
+  { name: 'limits', file: 'limits.js', nodeArgs: ['--expose-gc'] },
   { name: 'fanout', file: 'fanout.js' },
   { name: 'slow', file: 'slow.js' },
   { name: 'idle', file: 'idle.js' },
