@@ -204,6 +204,18 @@ t.test('a polluted prototype changes nothing', async t => {
   t.pass('held')
 })
 
+t.test('a flag that cannot be understood says which it is, which version, and where it is wrong', async t => {
+  const broken: [object, RegExp][] = [
+    [{ key: 'f', version: 3 }, /"f".*variations/],
+    [{ ...on, version: 3, enabled: 'yes' }, /"f".*enabled/],
+    [{ ...on, version: 3, offVariation: 'gone' }, /"f".*offVariation/],
+    [{ ...on, version: 3, rules: [{ id: 'r', clauses: [{ op: 'in', attribute: 'a', values: [null] }] }] }, /"f".*rules\[0\]/],
+    [{ ...on, version: 3, fallthrough: { variation: 'gone' } }, /"f".*fallthrough/],
+  ]
+  for (const [flag, message] of broken)
+    t.match(evaluate(prepare(documents([flag]), 1), 'f', {}), { error: 'MALFORMED_FLAG', flagVersion: 3, message })
+})
+
 t.test('a delta of nonsense is applied without a word', async t => {
   const prepared = prepare(documents([on]), 1)
   const nonsense = [

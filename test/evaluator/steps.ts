@@ -80,6 +80,8 @@ function stepProblem(ruleset: Ruleset, context: Context, got: Step, wanted: Want
   for (const field of ['step', 'matched', 'id', 'variation', 'bucket'] as const)
     if (got[field] !== wanted[field]) return `${field} is ${String(got[field])} rather than ${String(wanted[field])}`
   if (got.text === '') return 'says nothing'
+  const failing = got.step === 'rule' && !got.matched ? (got.clauses?.length ?? 0) : null
+  if (failing !== null && !got.text.includes(`clause ${failing} `)) return `"${got.text}" does not name clause ${failing}`
   if (got.step === 'prerequisite') {
     const isThere = ruleset.flags.some(({ key }) => key === got.id)
     if (!isThere || told.has(got.id!)) return got.steps?.length === 0 ? null : 'its steps are told again, or it has none'
