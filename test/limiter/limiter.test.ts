@@ -68,7 +68,7 @@ t.test('a decision says what it decided, and its headers follow the draft', asyn
   t.equal(denied.headers.RateLimit, '"api";r=0;t=1')
   t.equal(
     limiter.take(outcome({ rate: 0.5, unit: 'a "b"' }), acme, undefined).headers['RateLimit-Policy'],
-    '"api";q=500;w=1000;qu="a \\"b\\""',
+    '"api";q=1;w=2;qu="a \\"b\\""',
   )
 })
 
