@@ -85,7 +85,7 @@ function text(value: unknown, byDefault: string): string {
 }
 
 /** A logger that is complete and never throws. */
-function safeLogger(logger: Logger | undefined): Required<Logger> {
+export function safeLogger(logger: Logger | undefined): Required<Logger> {
   // A broken logger is the application's own matter, and no reason to stop.
   const ignored = (): void => undefined
   const level = (name: keyof Logger) => (message: string) => {

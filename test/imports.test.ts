@@ -13,6 +13,7 @@ const allowed: Readonly<Record<string, { folders: readonly string[]; packages: r
   schemas: { folders: ['schemas'], packages: ['zod'], node: false },
   'sdk/evaluator': { folders: ['schemas', 'sdk/evaluator'], packages: ['murmurhash', 're2js'], node: false },
   sdk: { folders: ['schemas', 'sdk', 'sdk/evaluator'], packages: ['undici'], node: true },
+  'sdk/http': { folders: ['schemas', 'sdk', 'sdk/http'], packages: ['fastify'], node: true },
   // What of the SDK's own files runs in a browser is seen by test/sdk/web/bundle.test.ts.
   'sdk/web': { folders: ['schemas', 'sdk', 'sdk/web'], packages: [], node: false },
   'sdk/openfeature': {

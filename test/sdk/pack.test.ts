@@ -62,14 +62,21 @@ import { openTelemetryHook } from '@sluice/sdk/opentelemetry'
 import { OpenFeature as OpenFeatureWeb } from '@openfeature/web-sdk'
 import { SluiceWebProvider } from '@sluice/sdk/openfeature/web'
 OpenFeatureWeb.setProvider(new SluiceWebProvider({ url: 'wss://flags.example.com', key: 'slc_client_x', cache: 'local' }))
+import { createServer } from 'node:http'
+import * as express from '@sluice/sdk/express'
+import * as limited from '@sluice/sdk/http'
+declare const flags: express.LimitClient
 const options = { url: 'ws://localhost:7400', key: undefined }
 OpenFeature.setProvider(new SluiceProvider(options)).setProvider('shop', new SluiceProvider(connect(options)))
 OpenFeature.addHooks(openTelemetryHook(), openTelemetryHook({ contextId: true, setId: 'default/production' }))
 OpenFeature.getClient().addHooks(openTelemetryHook())
+createServer(limited.rateLimit({ flags, flag: 'api', context: request => ({ ...limited.contextOf(request), account: 'a-17' }) }, (request, response) => response.end(request.url)))
+createServer((request, response) => express.rateLimit({ flags, flag: 'api', cost: 2 })(request, response, () => response.end()))
+// @ts-expect-error a limit needs a flag
+express.rateLimit({ flags })
 // @ts-expect-error a provider needs something to connect with
 export const wrong = new SluiceProvider()
 `
-
 // Compilers and sockets on a busy machine.
 t.setTimeout(300_000)
 
@@ -110,6 +117,7 @@ t.test('the tarball installs alone', async t => {
       'package.json',
       ...modulesOf('sdk'),
       ...modulesOf('sdk/evaluator'),
+      ...modulesOf('sdk/http'),
       ...modulesOf('sdk/limiter'),
       ...modulesOf('sdk/openfeature'),
       ...modulesOf('sdk/web'),
@@ -120,6 +128,11 @@ t.test('the tarball installs alone', async t => {
         'openfeature/provider',
         'openfeature/opentelemetry',
         'openfeature/web',
+        'http/context',
+        'http/express',
+        'http/fastify',
+        'http/guard',
+        'http/node',
         'web/connect',
         'web/index',
         'web/types',
@@ -174,6 +187,16 @@ t.test('the tarball installs alone', async t => {
 
   await t.test('its types need no other package', async t => {
     t.equal(await compile(CONSUMER, []), '')
+  })
+
+  await t.test('the middlewares load without a framework', async t => {
+    const entries = ['http', 'express', 'fastify'].map(name => `import('@sluice/sdk/${name}')`).join(', ')
+    writeFileSync(
+      join(folder, 'middlewares.js'),
+      `for (const { rateLimit } of await Promise.all([${entries}])) console.log(typeof rateLimit)`,
+    )
+    const { stdout } = await run(process.execPath, ['--preserve-symlinks', 'middlewares.js'], { cwd: folder, env })
+    t.equal(stdout, 'function\nfunction\nfunction\n')
   })
 
   await t.test('the provider and the hook say which package they miss', async t => {
