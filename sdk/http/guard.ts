@@ -1,15 +1,12 @@
 /** What a middleware does with a request: asks the limit, and says what to answer. Knows no framework. */
 import { contain, messageOf } from '../failure.ts'
 import { safeLogger } from '../options.ts'
-import type { Acquired, Context, Limited, Logger } from '../types.ts'
+import type { Context, Limited, Logger, Sluice } from '../types.ts'
 import { contextOf, type HttpRequest } from './context.ts'
 import { problemOf } from './problem.ts'
 
 /** What a middleware needs of a client. */
-export interface LimitClient {
-  limit(flag: string, context: Context, cost?: number): Limited
-  acquire(flag: string, context: Context): Acquired
-}
+export type LimitClient = Pick<Sluice, 'limit' | 'acquire'>
 
 /** What a request is limited by. */
 export interface LimitOptions<Request> {

@@ -65,8 +65,8 @@ OpenFeatureWeb.setProvider(new SluiceWebProvider({ url: 'wss://flags.example.com
 import { createServer } from 'node:http'
 import * as express from '@sluice/sdk/express'
 import * as limited from '@sluice/sdk/http'
-declare const flags: express.LimitClient
 const options = { url: 'ws://localhost:7400', key: undefined }
+const flags = connect(options)
 OpenFeature.setProvider(new SluiceProvider(options)).setProvider('shop', new SluiceProvider(connect(options)))
 OpenFeature.addHooks(openTelemetryHook(), openTelemetryHook({ contextId: true, setId: 'default/production' }))
 OpenFeature.getClient().addHooks(openTelemetryHook())
