@@ -86,14 +86,10 @@ function report(runners: readonly Runner[]): void {
     if (WITHOUT_BUDGET.includes(shape.id)) continue
     const toHand = ratio(ours, hand, shape)
     budget(shape.name, `≤ ${HAND_RATIO_MAX} × by hand`, `${cell(toHand)} ×`, toHand <= HAND_RATIO_MAX)
-    const fastest = peers.map(peer => ({ name: peer.name, lead: ratio(peer, ours, shape) })).filter(({ lead }) => !Number.isNaN(lead))
-    const { name, lead } = fastest.reduce((a, b) => (b.lead < a.lead ? b : a), { name: 'no peer is installed', lead: Infinity })
-    budget(
-      shape.name,
-      `ahead of the fastest SDK by ≥ ${LEAD_MIN} ×`,
-      `${lead.toFixed(1)} × (${name})`,
-      Number.isFinite(lead) && lead >= LEAD_MIN,
-    )
+    const leads = peers.map(peer => ({ name: peer.name, lead: ratio(peer, ours, shape) })).filter(({ lead }) => !Number.isNaN(lead))
+    const fastest = leads.toSorted((a, b) => a.lead - b.lead)[0]
+    const said = fastest === undefined ? 'no SDK is installed that can' : `${fastest.lead.toFixed(1)} × (${fastest.name})`
+    budget(shape.name, `ahead of the fastest SDK by ≥ ${LEAD_MIN} ×`, said, fastest !== undefined && fastest.lead >= LEAD_MIN)
   }
 }
 

@@ -122,14 +122,8 @@ function resultsOf(sections: ReadonlyMap<string, Section>): string {
   const written = BENCHES.flatMap(({ name }) => sections.get(name) ?? [])
   return [
     '# Results',
-    'Written by `npm run bench`; each section says when it was measured. What the words mean is in [README.md](README.md).',
-    table([
-      ['', 'of the newest section'],
-      ['machine', machine()],
-      ['system', `${type()} ${release()}`],
-      ['commit', commit()],
-      ['packages', versions()],
-    ]),
+    'Written by `npm run bench`; each section says when it was measured, and the newest of them was so on:',
+    `- machine: ${machine()}, ${type()} ${release()}\n- commit: ${commit()}\n- packages: ${versions()}`,
     '## Budgets',
     table([HEAD, ...rowsOf(sections)]),
     ...written.map(({ name, text }) => `## ${name}\n\n${text}`),

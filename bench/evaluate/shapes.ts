@@ -68,7 +68,8 @@ function mixture(count: number): Sketch[] {
   return Array.from({ length: count }, (_, i) => {
     const key = `flag-${i}`
     if (i % 4 === 0) return sketch(key, {})
-    if (i % 4 === 1) return sketch(key, { seed: i, others: 'half' })
+    // Seeds are any 32 bits: half of them are more than a small integer of the engine holds.
+    if (i % 4 === 1) return sketch(key, { seed: Math.imul(i, 0x9e37_79b1) >>> 0, others: 'half' })
     if (i % 4 === 2) return sketch(key, { rules: [[{ attribute: 'plan', oneOf: ['beta', `plan-${i}`] }]], others: false })
     return sketch(key, { except: ['user-1', `user-${i}`], enabled: i % 8 === 3 })
   })
