@@ -20,8 +20,8 @@ import { openWire, type Wire } from './wire.ts'
 const FLAG = '/api/v1/projects/default/environments/development/flags/wide'
 /** An account in a flag's list; so many make an update large, for filling, and small, for measuring. */
 const ACCOUNT = 'account-00000000'
-const [LARGE, SMALL] = [10_000, 20]
-const FILLING_MAX = 200
+const [LARGE, SMALL] = [20_000, 20]
+const FILLING_MAX = 50
 const WARM_UP = 20
 const RUN_MS = 180_000
 const CLOSED_WITHIN_MS = 10_000

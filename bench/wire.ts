@@ -48,8 +48,10 @@ export function openWire({ port, path = '/', headers = [] }: WireOptions, events
   let isOver = false
   let status = 0
   let code = 0
-  /** What came of a head or frame that is not whole yet. */
-  let rest: Buffer | null = null
+  /** What came of a head or frame that is not whole yet; put together once, when as many bytes are there as its head says. */
+  let kept: Buffer[] = []
+  let keptBytes = 0
+  let neededBytes = 0
 
   const socket = connect({
     host: '127.0.0.1',
@@ -75,8 +77,11 @@ export function openWire({ port, path = '/', headers = [] }: WireOptions, events
   })
 
   function take(chunk: Buffer): void {
-    let bytes = rest === null ? chunk : Buffer.concat([rest, chunk])
-    rest = null
+    if (keptBytes + chunk.length < neededBytes) return keep(chunk)
+    let bytes = kept.length === 0 ? chunk : Buffer.concat([...kept, chunk])
+    kept = []
+    keptBytes = 0
+    neededBytes = 0
     if (!opened) {
       const end = bytes.indexOf(HEAD_END)
       if (end === -1) return keep(bytes)
@@ -89,7 +94,9 @@ export function openWire({ port, path = '/', headers = [] }: WireOptions, events
     }
     while (bytes.length >= 2 && !isOver) {
       const [length, header] = lengthOf(bytes)
+      neededBytes = length === Infinity ? 0 : header + length
       if (bytes.length < header + length) break
+      neededBytes = 0
       perform((bytes[0] ?? 0) & 0x0f, bytes.subarray(header, header + length))
       bytes = bytes.subarray(header + length)
     }
@@ -98,7 +105,8 @@ export function openWire({ port, path = '/', headers = [] }: WireOptions, events
 
   function keep(bytes: Buffer): void {
     // The shared buffer is written over by the next socket.
-    rest = Buffer.from(bytes)
+    kept.push(Buffer.from(bytes))
+    keptBytes += bytes.length
   }
 
   function perform(opcode: number, payload: Buffer): void {
