@@ -20,15 +20,15 @@ import { openWire, type Wire } from './wire.ts'
 const FLAG = '/api/v1/projects/default/environments/development/flags/wide'
 /** An account in a flag's list; so many make an update large, for filling, and small, for measuring. */
 const ACCOUNT = 'account-00000000'
-const [LARGE, SMALL] = [20_000, 20]
-const FILLING_MAX = 50
+const [LARGE, SMALL] = [12_000, 20]
+const FILLING_MAX = 80
 const WARM_UP = 20
 const RUN_MS = 180_000
 const CLOSED_WITHIN_MS = 10_000
 const RSS_GROWTH_MAX_MIB = 100
 const RATIO_MAX = 1.1
 /** How often the server with the slow ones is asked how it is, in updates. */
-const LOOK_EVERY = 5
+const LOOK_EVERY = 2
 
 type Side = 'with' | 'without'
 type Told =
