@@ -2,12 +2,16 @@
  * The head file: what the log has acknowledged, kept beside the database and written after every commit. A database
  * that knows less than it has lost entries (an older backup, a damaged write-ahead log), and start-up says so.
  */
-import { open, readFile, rename } from 'node:fs/promises'
+import { closeSync, fdatasync, openSync, renameSync, writeSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import type { Logger } from './log.ts'
 import { hashOf } from './canonical.ts'
 
 export const HEAD_FILE = 'head.json'
+
+const datasync = promisify(fdatasync)
 
 export interface Head {
   readonly epoch: string
@@ -74,14 +78,16 @@ export class HeadFile {
     const content = { format: 1, logs: Object.fromEntries(this.#heads) }
     const file = join(this.#folder, HEAD_FILE)
     try {
-      const handle = await open(`${file}.new`, 'w', 0o600)
+      // Only the sync waits for the disk. The others take microseconds, and as asynchronous calls each would wait for a turn
+      // of the event loop: after a kill those are long, with a receipt from every SDK, and whoever killed waits for the answer.
+      const descriptor = openSync(`${file}.new`, 'w', 0o600)
       try {
-        await handle.writeFile(`${JSON.stringify({ ...content, check: hashOf(content) })}\n`)
-        await handle.datasync()
+        writeSync(descriptor, `${JSON.stringify({ ...content, check: hashOf(content) })}\n`)
+        await datasync(descriptor)
       } finally {
-        await handle.close()
+        closeSync(descriptor)
       }
-      await rename(`${file}.new`, file)
+      renameSync(`${file}.new`, file)
       this.#failed = false
     } catch (error) {
       if (!this.#failed)
