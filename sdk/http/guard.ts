@@ -1,5 +1,5 @@
 /** What a middleware does with a request: asks the limit, and says what to answer. Knows no framework. */
-import { contain, messageOf } from '../failure.ts'
+import { contain, isThenable, messageOf } from '../failure.ts'
 import { safeLogger } from '../options.ts'
 import type { Context, Limited, Logger, Sluice } from '../types.ts'
 import { contextOf, type HttpRequest } from './context.ts'
@@ -56,7 +56,7 @@ export function guard<Request extends HttpRequest>(options: LimitOptions<Request
   const costOf = (request: Request): number | undefined => {
     if (typeof cost !== 'function') return cost
     try {
-      return cost(request)
+      return atOnce(cost(request))
     } catch (error) {
       tell('cost', "such requests take the rate's own cost", error)
       return undefined
@@ -78,10 +78,9 @@ export function guard<Request extends HttpRequest>(options: LimitOptions<Request
     if (isPreflight(request)) return null
     let release: (() => void) | null = null
     try {
-      const asking = context(request)
+      const asking = atOnce(context(request))
       if (asking === null) return null
-      // A promise, taken for a context, would be one counter for everybody.
-      if (typeof asking !== 'object' || 'then' in asking) throw new TypeError('it must answer a context or null, and not a promise')
+      if (typeof asking !== 'object') throw new TypeError(`it answered ${typeof asking}, expected a context or null`)
       if (concurrency) {
         const permit = flags.acquire(flag, asking)
         if (!permit.allowed) return verdictOf(request, permit, null)
@@ -97,6 +96,13 @@ export function guard<Request extends HttpRequest>(options: LimitOptions<Request
       return null
     }
   }
+}
+
+/** Taken for a context, a promise would be one counter for everybody; and one that is rejected would end the process. */
+function atOnce<T>(value: T): T {
+  if (!isThenable(value)) return value
+  Promise.resolve(value).catch(() => undefined)
+  throw new TypeError('it answered a promise, expected the value itself')
 }
 
 /** A browser's question before the request proper, without a credential. Denied, it looks like a fault of the page's. */

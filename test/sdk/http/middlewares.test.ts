@@ -110,10 +110,13 @@ for (const [name, start] of Object.entries(applications)) {
     const broken = (): never => {
       throw new Error('no session')
     }
-    const later = (async () => ({ targetingKey: 'a' })) as unknown as () => null
+    const later = async () => ({ targetingKey: 'a' })
+    const tooLate = async () => broken()
     for (const [options, status, text] of [
       [{ flag: 'cut', context: broken }, 200, /"cut": context failed \(no session\); such requests are not limited/],
-      [{ flag: 'cut', context: later }, 200, /context failed .* not a promise/],
+      [{ flag: 'cut', context: later as unknown as () => null }, 200, /context failed .*a promise/],
+      [{ flag: 'cut', context: tooLate as unknown as () => null }, 200, /context failed .*a promise/],
+      [{ flag: 'cut', cost: tooLate as unknown as () => number }, 429, /cost failed .*a promise/],
       [{ flag: 'cut', context: () => undefined as unknown as null }, 200, /context failed/],
       [{ flag: 'cut', cost: broken }, 429, /cost failed/],
       [{ flag: 'cut', onLimited: broken }, 429, /onLimited failed/],
