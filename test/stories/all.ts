@@ -3,8 +3,9 @@ import { auditLog } from './audit-log.ts'
 import { darkServer } from './dark-server.ts'
 import { ledgerMigration } from './ledger-migration.ts'
 import { misspeltFlag } from './misspelt-flag.ts'
+import { noisyAccount } from './noisy-account.ts'
 import { sickUpstream } from './sick-upstream.ts'
 import { someAffected } from './some-affected.ts'
 import type { Story } from './stage.ts'
 
-export const stories: readonly Story[] = [auditLog, sickUpstream, someAffected, ledgerMigration, darkServer, misspeltFlag]
+export const stories: readonly Story[] = [auditLog, sickUpstream, someAffected, ledgerMigration, darkServer, misspeltFlag, noisyAccount]

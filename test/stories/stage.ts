@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type { Flag, FlagInput } from '../../schemas/flag.ts'
 import type { Instance } from '../../schemas/instance.ts'
+import { startProxy } from '../sdk/baddays/proxy.ts'
 import { plainEnvironment, startProcess, type ServerProcess } from '../server/process.ts'
 import { openShop, type Shop } from './shop.ts'
 
@@ -38,7 +39,9 @@ export interface Stage extends Told {
   instances(): Promise<readonly Instance[]>
   /** Opens shops, each with an SDK instance of its own. */
   shops(count: number, options?: { cache?: boolean }): Promise<Shop[]>
-  shop(name: string, options?: { cache?: boolean }): Promise<Shop>
+  shop(name: string, options?: { cache?: boolean; url?: string }): Promise<Shop>
+  /** Opens shops whose way to the server can be cut: then bytes vanish, and neither end learns of the other's. */
+  shopsFarAway(count: number): Promise<{ readonly shops: Shop[]; cutOff(isCut: boolean): void }>
   /** Runs `sluice …`, prints the line and its output, and answers the output. */
   sluice(line: string): Promise<string>
   /** Waits until it holds for every shop, looking again after each change that reaches it. */
@@ -55,6 +58,7 @@ export interface Stage extends Told {
 export async function play(story: Story, told: Told, folder: string): Promise<void> {
   let server: ServerProcess = await startProcess({ data: `${folder}/data` })
   const open: Shop[] = []
+  const ends: (() => unknown)[] = []
   const { port, adminKey } = server
 
   const stage: Stage = {
@@ -82,7 +86,7 @@ export async function play(story: Story, told: Told, folder: string): Promise<vo
     async shop(name, options = {}) {
       const shop = await openShop({
         name,
-        url: server.url,
+        url: options.url ?? server.url,
         key: await productionKey(),
         ...(options.cache === true ? { cache: `${folder}/${name}.json` } : {}),
       })
@@ -91,6 +95,11 @@ export async function play(story: Story, told: Told, folder: string): Promise<vo
     },
     async shops(count, options) {
       return Promise.all(Array.from({ length: count }, (_, i) => stage.shop(`shop-${i + 1}`, options)))
+    },
+    async shopsFarAway(count) {
+      const proxy = await startProxy({ teardown: run => void ends.push(run) }, server.url)
+      const names = Array.from({ length: count }, (_, i) => `far-shop-${i + 1}`)
+      return { shops: await Promise.all(names.map(name => stage.shop(name, { url: proxy.url }))), cutOff: isCut => proxy.freeze(isCut) }
     },
     async sluice(line) {
       told.say(`$ sluice ${line}`)
@@ -122,6 +131,7 @@ export async function play(story: Story, told: Told, folder: string): Promise<vo
     await story.play(stage)
   } finally {
     await Promise.allSettled(open.map(shop => shop.close()))
+    for (const end of ends) end()
     await server.stop()
   }
 }
