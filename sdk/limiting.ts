@@ -23,6 +23,7 @@ export class Limiting {
   #isConnected = false
   #isClosed = false
   #timer: Timer | null = null
+  #lastFrame: unknown = null
 
   /** @param send to the server, on the stream that is up */
   constructor(clock: Clock, send: (lease: Lease) => void) {
@@ -56,8 +57,9 @@ export class Limiting {
     if (this.#limits !== null) this.#follow(this.#limits)
   }
 
-  /** A `grant` frame, of whatever shape. */
+  /** A `grant` frame, of whatever shape. What the last one said of the fleet is true for limits that are asked for later. */
   granted(frame: unknown): void {
+    this.#lastFrame = frame
     this.#limits?.granted(frame, this.#clock.monotonic())
   }
 
@@ -73,7 +75,11 @@ export class Limiting {
   #begin(): Limits {
     const limits = new Limiter({ monotonic: () => this.#clock.monotonic(), wake: () => this.#tickLater() })
     this.#limits = limits
-    if (this.#isConnected) this.#follow(limits)
+    if (this.#isConnected) {
+      this.#follow(limits)
+      // It has no counters yet: of the frame it takes how many instances there are.
+      limits.granted(this.#lastFrame, this.#clock.monotonic())
+    }
     return limits
   }
 

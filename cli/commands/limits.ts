@@ -18,6 +18,7 @@ export function addLimits(program: Command): void {
     .command('limits')
     .summary('who uses the rate limits')
     .description('Rate limits of an environment, as they are used now.')
+    .addHelpText('after', HELP)
   limits
     .command('top')
     .summary('the busiest keys of a limit')

@@ -12,6 +12,9 @@ import type { ChangeLog } from '../log/types.ts'
 import type { Ledger, LimitTotals, LimitUsage, Policy } from './ledger.ts'
 import { MemoryLedger } from './memory.ts'
 
+/** Instances are told of their number when it has grown or shrunk by so much. */
+const STEP = 1.25
+
 /** One connection of an instance. */
 export interface Borrower {
   /** Its part in the ledger ends. @param isClosed it took leave; else it may live on without a connection */
@@ -36,6 +39,10 @@ interface Book {
   readonly senders: Map<string, (grant: Grant) => void>
   /** Rounds go on for a while after the last report, for what ran out is to be noticed. */
   heardAt: number
+  /** How many instances everybody was last told of. */
+  told: number
+  /** Whether there are limits at all, at a revision. */
+  limits: { readonly revision: number; readonly some: boolean } | null
   timer: Timer | null
   isSharing: boolean
 }
@@ -55,7 +62,7 @@ export function openLending(options: {
     let book = books.get(name)
     if (book === undefined) {
       const ledger = new MemoryLedger((flag, variation) => policyOf(name, flag, variation), startedAt)
-      book = { ledger, senders: new Map(), heardAt: startedAt, timer: null, isSharing: false }
+      book = { ledger, senders: new Map(), heardAt: startedAt, told: 0, limits: null, timer: null, isSharing: false }
       books.set(name, book)
     }
     return book
@@ -77,12 +84,33 @@ export function openLending(options: {
     book.timer ??= clock.after(LEASE_INTERVAL_MS, () => void round(book))
   }
 
+  /** Whoever comes or goes matters to nobody where nothing is limited. */
+  function moved(name: string, book: Book): void {
+    const { revision, documents } = log.state(name)
+    if (book.limits?.revision !== revision) {
+      book.limits = { revision, some: [...documents.flag.values()].some(({ kind }) => kind === 'rate-limit') }
+    }
+    if (book.limits.some) wake(book)
+  }
+
+  /**
+   * Seeds and safe shares are parts of a limit by the number of instances, so each must know when there are many more or
+   * fewer. Told in steps: a fleet that comes back would otherwise be told of every one of its own.
+   */
+  function announce(book: Book): void {
+    const instances = book.senders.size
+    if (instances === 0 || (instances < book.told * STEP && instances > book.told / STEP)) return
+    book.told = instances
+    for (const send of book.senders.values()) send({ type: 'grant', instances, keys: [] })
+  }
+
   async function round(book: Book): Promise<void> {
     book.timer = null
     if (book.isSharing) return
     book.isSharing = true
     try {
       const now = clock.monotonic()
+      announce(book)
       for (const [instance, grant] of await book.ledger.round(now)) book.senders.get(instance)?.(grant)
       if (now - book.heardAt < LEASE_IDLE_MS) book.timer ??= clock.after(LEASE_INTERVAL_MS, () => void round(book))
     } catch (error) {
@@ -101,6 +129,7 @@ export function openLending(options: {
       for (let i = 2; book.senders.has(own); i++) own = `${instance} ${i}`
       book.senders.set(own, send)
       book.ledger.join(own, clock.monotonic())
+      moved(name, book)
       let isHere = true
       return {
         leave(isClosed) {
@@ -108,6 +137,7 @@ export function openLending(options: {
           isHere = false
           book.senders.delete(own)
           book.ledger.leave(own, isClosed, clock.monotonic())
+          moved(name, book)
         },
         report(lease) {
           if (!isHere) return
