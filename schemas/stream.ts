@@ -39,7 +39,8 @@ export const helloSchema = z.looseObject({
   epoch: z.string().max(64),
   hash,
 })
-export const appliedSchema = z.looseObject({ type: z.literal('applied'), revision })
+/** `epoch`: said when it is another than at the beginning of the connection, so that a receipt under way is not taken for one of the new epoch. */
+export const appliedSchema = z.looseObject({ type: z.literal('applied'), revision, epoch: z.string().max(64).optional() })
 
 /**
  * Evaluations since the last report, summed: on the stream, and as the body of `POST /telemetry` from SDKs that poll.

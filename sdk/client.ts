@@ -325,7 +325,7 @@ class Client implements Sluice {
         })
       }
       case 'applied':
-        return this.#send({ type: 'applied', revision: action.revision })
+        return this.#send({ type: 'applied', revision: action.revision, epoch: action.epoch })
       case 'drop':
         this.#link?.link.drop()
         this.#link = null

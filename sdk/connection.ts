@@ -73,8 +73,23 @@ export type Stream =
   | { readonly phase: 'waiting'; readonly until: number }
   | { readonly phase: 'connecting'; readonly link: number; readonly giveUpAt: number }
   /** Open, `hello` sent, not answered yet. */
-  | { readonly phase: 'greeting'; readonly link: number; readonly heardAt: number; readonly giveUpAt: number }
-  | { readonly phase: 'live'; readonly link: number; readonly heardAt: number; readonly since: number; readonly resyncAt: number | null }
+  | {
+      readonly phase: 'greeting'
+      readonly link: number
+      readonly heardAt: number
+      readonly giveUpAt: number
+      /** Of the link's first answer, null before it. */
+      readonly epoch: string | null
+    }
+  | {
+      readonly phase: 'live'
+      readonly link: number
+      readonly heardAt: number
+      readonly since: number
+      /** Of the link's first answer. */
+      readonly epoch: string
+      readonly resyncAt: number | null
+    }
   | { readonly phase: 'closed' }
 
 export type Poll =
@@ -122,7 +137,8 @@ export type PollAnswer =
 export type Action =
   | { readonly do: 'connect'; readonly link: number }
   | { readonly do: 'hello'; readonly link: number; readonly held: Place }
-  | { readonly do: 'applied'; readonly link: number; readonly revision: number }
+  /** `epoch` where it is another than at the beginning of the link. */
+  | { readonly do: 'applied'; readonly link: number; readonly revision: number; readonly epoch?: string | undefined }
   | { readonly do: 'drop'; readonly link: number }
   | { readonly do: 'apply'; readonly delta: Delta }
   | { readonly do: 'replace'; readonly whole: Whole }
@@ -243,7 +259,7 @@ function greet(state: State, link: number, now: number): Step {
   return {
     state: {
       ...state,
-      stream: { phase: 'greeting', link, heardAt: now, giveUpAt: now + GREETING_TIMEOUT_MS },
+      stream: { phase: 'greeting', link, heardAt: now, giveUpAt: now + GREETING_TIMEOUT_MS, epoch: null },
       poll: pausePoll(state, now),
     },
     actions: [...stopPolling(state.poll), { do: 'hello', link, held: state.held }],
@@ -272,7 +288,7 @@ function take(state: State, link: number, message: Downstream | null, now: numbe
       if (held.epoch === '' && message.revision === 0) {
         return take(state, link, { ...message, type: 'ruleset', flags: [], segments: [] }, now, random)
       }
-      const settled = compare(live(state, link, now), placeOf(message), now)
+      const settled = compare(live(state, link, held.epoch, now), placeOf(message), now)
       if (isLive(settled) && settled.stream.resyncAt !== null) {
         return noted(
           fail(state, 'closed', now, random, true),
@@ -282,11 +298,15 @@ function take(state: State, link: number, message: Downstream | null, now: numbe
       }
       // What is held may come from a server or a cache file that did not say which history it is.
       const known = held.hash === '' && settled.confirmed ? { ...settled, held: placeOf(message) } : settled
-      return { state: known, actions: [{ do: 'applied', link, revision: held.revision }] }
+      return { state: known, actions: [receipt(known, link)] }
     }
     case 'changes':
     case 'change': {
-      if (message.epoch !== held.epoch || message.from > held.revision) {
+      const place = placeOf(message)
+      const isOtherHistory = place.revision === held.revision && isOther(place.hash, held.hash)
+      // The first answer is never a `change`: one that comes first has overtaken it, and may build on what is not held.
+      const isAnswerMissing = message.type === 'change' && state.stream.phase === 'greeting' && state.stream.epoch === null
+      if (message.epoch !== held.epoch || message.from > held.revision || isOtherHistory || isAnswerMissing) {
         return noted(
           fail(state, 'closed', now, random, true),
           'warn',
@@ -294,30 +314,19 @@ function take(state: State, link: number, message: Downstream | null, now: numbe
         )
       }
       // Known already: a repeated message.
-      const place = placeOf(message)
-      if (message.revision <= held.revision) return stay(compare(live(state, link, now), place, now))
+      if (message.revision <= held.revision) return stay(compare(live(state, link, held.epoch, now), place, now))
       // One that starts earlier than what is held may be taken: it carries the newest state of all it touches.
-      return {
-        state: compare({ ...live(state, link, now), held: place }, place, now),
-        actions: [
-          { do: 'apply', delta: message },
-          { do: 'applied', link, revision: place.revision },
-        ],
-      }
+      const applied = compare({ ...live(state, link, place.epoch, now), held: place }, place, now)
+      return { state: applied, actions: [{ do: 'apply', delta: message }, receipt(applied, link)] }
     }
     case 'ruleset': {
       const place = placeOf(message)
       // Within an epoch an older state never replaces a newer one, unless the server says that the newer one is lost; a new
       // epoch is a restored backup, and right even if lower.
       if (message.reset !== true && place.epoch === held.epoch && place.revision < held.revision)
-        return stay(compare(live(state, link, now), place, now))
-      return {
-        state: compare({ ...live(state, link, now), held: place }, place, now),
-        actions: [
-          { do: 'replace', whole: message },
-          { do: 'applied', link, revision: place.revision },
-        ],
-      }
+        return stay(compare(live(state, link, held.epoch, now), place, now))
+      const replaced = compare({ ...live(state, link, place.epoch, now), held: place }, place, now)
+      return { state: replaced, actions: [{ do: 'replace', whole: message }, receipt(replaced, link)] }
     }
   }
 }
@@ -334,14 +343,20 @@ function compare(state: State, server: Place, now: number): State {
   return { ...state, stream: { ...stream, resyncAt: stream.resyncAt ?? now + GAP_MS } }
 }
 
+function receipt({ stream, held }: State, link: number): Action {
+  const epoch = stream.phase === 'live' && stream.epoch !== held.epoch ? held.epoch : undefined
+  return { do: 'applied', link, revision: held.revision, epoch }
+}
+
 /** The server has answered: the stream is what counts. */
-function live(state: State, link: number, now: number): State {
+function live(state: State, link: number, epoch: string, now: number): State {
   if (isLive(state)) return state
+  const first = state.stream.phase === 'greeting' ? state.stream.epoch : null
   return {
     ...state,
     tried: true,
     slow: false,
-    stream: { phase: 'live', link, heardAt: now, since: now, resyncAt: null },
+    stream: { phase: 'live', link, heardAt: now, since: now, epoch: first ?? epoch, resyncAt: null },
     poll: { phase: 'off' },
   }
 }
@@ -429,7 +444,8 @@ function polled(state: State, answer: PollAnswer, now: number, random: number): 
   }
   const { whole } = answer
   if (whole.reset !== true && whole.epoch === held.epoch && whole.revision <= held.revision) {
-    return stay({ ...worked, confirmed: worked.confirmed || whole.revision === held.revision })
+    const isHeld = whole.revision === held.revision && !isOther(placeOf(whole).hash, held.hash)
+    return stay({ ...worked, confirmed: worked.confirmed || isHeld })
   }
   return {
     state: { ...worked, confirmed: true, held: placeOf(whole) },
@@ -463,10 +479,10 @@ function woke(state: State, now: number, random: number): Step {
 }
 
 /** Says hello on a link that is open already. */
-function greetAgain(state: State, { link, heardAt }: Open, patienceMs: number, now: number): Step {
+function greetAgain(state: State, { link, heardAt, epoch }: Open, patienceMs: number, now: number): Step {
   const failures = wasHealthy(state) ? 0 : state.failures
   return {
-    state: { ...state, failures, stream: { phase: 'greeting', link, heardAt, giveUpAt: now + patienceMs } },
+    state: { ...state, failures, stream: { phase: 'greeting', link, heardAt, giveUpAt: now + patienceMs, epoch } },
     actions: [{ do: 'hello', link, held: state.held }],
   }
 }

@@ -40,7 +40,7 @@ export interface Readings {
 
 export type SessionEvent =
   | { readonly kind: 'hello'; readonly hello: Hello }
-  | { readonly kind: 'applied'; readonly revision: number }
+  | { readonly kind: 'applied'; readonly revision: number; readonly epoch?: string | undefined }
   | { readonly kind: 'counts'; readonly counts: Counts }
   | { readonly kind: 'lease'; readonly lease: Lease }
   /** A message of a type that this server does not know: counted and left alone. */
@@ -99,6 +99,8 @@ export interface Session {
   hash: string
   /** The newest revision it has confirmed. */
   confirmed: number
+  /** The epoch of the first answer, null before it: a receipt that names none is of this one. */
+  firstEpoch: string | null
   /** A hello waits for its answer, so even "you are up to date" must be said. */
   owesAnswer: boolean
   windowStart: number
@@ -128,6 +130,7 @@ export function openSession(now: number, jitter: number): Session {
     revision: 0,
     hash: '',
     confirmed: 0,
+    firstEpoch: null,
     owesAnswer: false,
     windowStart: now,
     windowCount: 0,
@@ -143,7 +146,7 @@ export function step(session: Session, event: SessionEvent, readings: Readings):
       return onPublished(session, event, readings)
     case 'applied':
       session.heardAt = readings.now
-      return onApplied(session, event.revision, readings)
+      return onApplied(session, event, readings)
     case 'overtaken':
       if (session.phase !== 'live') return NOTHING
       return readings.buffered > BEHIND_BYTES ? fallBehind(session, readings) : catchUp(session, readings)
@@ -243,6 +246,7 @@ function catchUp(session: Session, { recent }: Readings): readonly SessionAction
   session.phase = 'live'
   session.owesAnswer = false
   session.epoch = recent.epoch
+  session.firstEpoch ??= recent.epoch
   session.revision = recent.revision
   session.hash = recent.hash
   // Changes can be lost and their numbers taken by others: then only the hash tells that a delta would build on what never was.
@@ -259,9 +263,14 @@ function catchUp(session: Session, { recent }: Readings): readonly SessionAction
   ]
 }
 
-function onApplied(session: Session, revision: number, readings: Readings): readonly SessionAction[] {
+function onApplied(
+  session: Session,
+  { revision, epoch }: { revision: number; epoch?: string | undefined },
+  readings: Readings,
+): readonly SessionAction[] {
   if (session.phase === 'greeting') return close(session, 'protocol', 'the first message must be hello')
-  if (revision > session.confirmed && revision <= session.revision && session.epoch === readings.recent.epoch) {
+  const isOfThisEpoch = session.epoch === readings.recent.epoch && session.epoch === (epoch ?? session.firstEpoch)
+  if (revision > session.confirmed && revision <= session.revision && isOfThisEpoch) {
     session.confirmed = revision
     return [{ kind: 'confirm', revision }]
   }

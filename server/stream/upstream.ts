@@ -39,7 +39,9 @@ function parseText(data: Buffer): SessionEvent {
   switch (message.type) {
     case 'applied': {
       const applied = appliedSchema.safeParse(message)
-      return applied.success ? { kind: 'applied', revision: applied.data.revision } : malformed('"applied" needs a revision')
+      return applied.success
+        ? { kind: 'applied', revision: applied.data.revision, epoch: applied.data.epoch }
+        : malformed('"applied" needs a revision')
     }
     case 'hello': {
       const hello = helloSchema.safeParse(message)

@@ -78,7 +78,7 @@ function describe(action: Action): string {
     case 'hello':
       return `hello ${action.held.epoch}.${action.held.revision}`
     case 'applied':
-      return `applied ${action.revision}`
+      return `applied ${action.revision}${action.epoch === undefined ? '' : ` of ${action.epoch}`}`
     case 'apply':
       return `apply ${action.delta.from}-${action.delta.revision}`
     case 'replace':
@@ -144,7 +144,7 @@ t.test('messages, on a link that holds e.5', async t => {
     ['the same ruleset', ruleset('e', 5), ['replace e.5', 'applied 5'], at('e', 5)],
     ['an older ruleset', ruleset('e', 4), [], at('e', 5)],
     ['an older ruleset that says so', ruleset('e', 4, true), ['replace e.4', 'applied 4'], at('e', 4)],
-    ['a lower ruleset of a new epoch', ruleset('f', 2), ['replace f.2', 'applied 2'], at('f', 2)],
+    ['a lower ruleset of a new epoch', ruleset('f', 2), ['replace f.2', 'applied 2 of f'], at('f', 2)],
     ['a beat', { type: 'beat', epoch: 'e', revision: 5 }, [], at('e', 5)],
     ['a beat from behind', { type: 'beat', epoch: 'e', revision: 4 }, [], at('e', 5)],
     ['current', { type: 'current', epoch: 'e', revision: 5 }, ['applied 5'], at('e', 5)],
@@ -510,4 +510,26 @@ t.test('closing drops the link and a running poll, and nothing happens after', a
   t.equal(wakeAt(m.state), null)
   t.same(m.feed({ type: 'opened', link: 1 }), [])
   t.same(m.tick(), [])
+})
+
+t.test('a change that comes before the first answer has overtaken a lost one', async t => {
+  const first = machine(at('e', 5))
+  first.tick()
+  first.opened()
+  t.same(first.hears(change(5, 6)), ['drop'], 'and may build on another history')
+  t.same(first.state.held, at('e', 5))
+  const again = machine()
+  again.goLive()
+  t.same(again.feed({ type: 'woke' }), ['hello e.5'])
+  t.same(again.hears(change(5, 6)), ['apply 5-6', 'applied 6'], 'on a link that has been answered it was under way')
+})
+
+t.test('a receipt names the epoch where it is another than at first', async t => {
+  const m = machine()
+  m.goLive()
+  t.same(m.hears(ruleset('f', 5)), ['replace f.5', 'applied 5 of f'])
+  m.feed({ type: 'woke' })
+  t.same(m.hears({ type: 'current', epoch: 'f', revision: 5 }), ['applied 5 of f'], 'also after another hello on the link')
+  m.hears(ruleset('e', 7))
+  t.same(m.hears(change(7, 8)), ['apply 7-8', 'applied 8'])
 })

@@ -166,6 +166,18 @@ t.test('a receipt counts when it confirms something new that was sent', async t 
   t.equal(kinds(session, { kind: 'applied', revision: 12 }, { revision: 12 }), 'confirm 12')
 })
 
+t.test('a receipt under way when the log begins a new epoch is not taken for one of that epoch', async t => {
+  const session = live()
+  const newLife = { epoch: 'e2', revision: 10 }
+  t.equal(kinds(session, { kind: 'beat' }, newLife), 'confirm 0, ruleset')
+  t.equal(kinds(session, { kind: 'applied', revision: 10 }, newLife), '', 'of which epoch it does not say')
+  t.equal(kinds(session, { kind: 'applied', revision: 10, epoch: 'e1' }, newLife), '')
+  t.equal(kinds(session, { kind: 'applied', revision: 10, epoch: 'e2' }, newLife), 'confirm 10')
+  const asked = live()
+  t.equal(kinds(asked, hello(10), newLife), 'join 0, confirm 0, ruleset')
+  t.equal(kinds(asked, { kind: 'applied', revision: 10 }, newLife), '', 'a hello that comes again does not make it plain')
+})
+
 t.test('receipts are not counted as messages, useless ones are', async t => {
   const session = live(0)
   let closed = ''
