@@ -24,6 +24,8 @@ export class Limiting {
   #isClosed = false
   #timer: Timer | null = null
   #lastFrame: unknown = null
+  /** Those who wait for tokens, the first first. */
+  readonly #waiting = new Set<() => void>()
 
   /** @param send to the server, on the stream that is up */
   constructor(clock: Clock, send: (lease: Lease) => void) {
@@ -46,8 +48,21 @@ export class Limiting {
       const limited = ask()
       const waitMs = Math.max(WAIT_MIN_MS, limited.retryAfterMs)
       if (limited.allowed || this.#isClosed || this.#clock.monotonic() + waitMs > deadline) return limited
-      await new Promise<void>(resolve => this.#clock.after(waitMs, resolve))
+      await this.#moment(waitMs)
     }
+  }
+
+  /** So long, or until tokens arrive: scarce ones do not lie about, and whoever waits longest asks first. */
+  #moment(ms: number): Promise<void> {
+    return new Promise(resolve => {
+      const go = (): void => {
+        this.#waiting.delete(go)
+        timer.cancel()
+        resolve()
+      }
+      const timer = this.#clock.after(ms, go)
+      this.#waiting.add(go)
+    })
   }
 
   /** The stream is up, or down. */
@@ -61,12 +76,14 @@ export class Limiting {
   granted(frame: unknown): void {
     this.#lastFrame = frame
     this.#limits?.granted(frame, this.#clock.monotonic())
+    for (const go of [...this.#waiting]) go()
   }
 
   /** The end: tokens that are not needed any more go back, so that others have them at once. */
   close(): void {
     this.#isClosed = true
     this.#timer?.cancel()
+    for (const go of [...this.#waiting]) go()
     if (!this.#isConnected) return
     const lease = this.#limits?.farewell(this.#clock.monotonic()) ?? null
     this.#send({ type: 'lease', keys: [], ...lease, bye: true })

@@ -209,7 +209,7 @@ export interface Sluice {
   explain<T extends Json | undefined>(flag: string, context: Context, fallback: T): Explanation<T>
   /**
    * The values of all flags for this context, by key: for starting a page or another process with them. Flags in error
-   * are left out, and nothing is counted as an evaluation.
+   * are left out, and nothing is counted as an evaluation. The object has no prototype.
    * @param options `clientVisible`: only the flags that browsers may see, for what is sent to one. Default: all
    */
   all(context: Context, options?: { readonly clientVisible?: boolean }): Record<string, Json>

@@ -5,7 +5,7 @@ import { WEIGHT_TOTAL } from '../../schemas/limits.ts'
 /**
  * Place a key in one of `WEIGHT_TOTAL` buckets.
  * @param key   the attribute value the rollout buckets by
- * @param seed  the flag's stored seed, an unsigned 32-bit integer; changing it reshuffles every context
+ * @param seed  the flag's stored seed, 32 bits, signed or not; changing it reshuffles every context
  * @returns     an integer in [0, 100_000); one bucket is 0.001 % of contexts
  *
  * MurmurHash3_x86_32 (Appleby) over the UTF-8 bytes of `key`.
@@ -35,7 +35,7 @@ export function bucketOf(key: string, seed: number): number {
     all |= code
     rest = (rest << 8) | code
   }
-  if (all > 0x7f) return scaled(murmur.v3(key, seed))
+  if (all > 0x7f) return scaled(murmur.v3(key, seed >>> 0))
   if (length !== blocksEnd) hash ^= scrambled(rest)
   hash ^= length
   hash = Math.imul(hash ^ (hash >>> 16), 0x85eb_ca6b)

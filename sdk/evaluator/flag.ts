@@ -251,7 +251,8 @@ function prepareRollout(
   bounds.pop()
   return {
     by: prepareAttribute(fields.by, `${path}.by`, gathered),
-    seed,
+    // As a signed integer: one above 2^31 would be a double, and made anew for every call.
+    seed: seed | 0,
     bounds,
     results,
     unbucketed: result(head, head.offVariation, reason, { ...extra, unbucketed: true }, 'offVariation'),

@@ -71,7 +71,7 @@ for (const group of groups) {
     for (const context of new Set(group.cases.map(({ context }) => context))) {
       const single = keys.map((key): [string, Json | undefined] => [key, client.value(key, context, undefined)])
       t.strictSame(
-        client.all(context),
+        { ...client.all(context) },
         Object.fromEntries(single.filter(([, value]) => value !== undefined)),
         'all() gives what value() gives',
       )
