@@ -28,7 +28,7 @@ export const CONNECT_TIMEOUT_MS = 10_000
 export const GREETING_TIMEOUT_MS = 120_000
 /** A revision that a beat named and that has not come so much later was lost on the way. */
 export const GAP_MS = 3_000
-/** How long the stream is down before polling starts: most interruptions are shorter. */
+/** How long the stream is down before polling starts, and at most as long again at random: most interruptions are shorter. */
 export const POLL_AFTER_MS = 3_000
 /** Longest wait that `drain` or `Retry-After` can ask for, and longest spread. */
 export const DRAIN_MAX_MS = 300_000
@@ -394,7 +394,7 @@ function fail(state: State, why: Loss, now: number, random: number, drop: boolea
     confirmed: state.confirmed && !untrusted,
     stream: { phase: 'waiting', until: now + wait },
     // A poll that runs goes on: it may bring what the stream did not.
-    poll: slow && why !== 'refused' ? { phase: 'off' } : nextPoll(state, why, askedMs, now),
+    poll: slow && why !== 'refused' ? { phase: 'off' } : nextPoll(state, why, askedMs, now, random),
   }
   const actions: Action[] = []
   if (drop) actions.push({ do: 'drop', link: stream.link })
@@ -497,12 +497,13 @@ function startPoll(state: State, now: number): Step {
  * When to poll after a failure. One that reached the server is followed by a poll at once, which tells a refused key from
  * a refused upgrade; but not at a server that asked for a pause.
  */
-function nextPoll(state: State, why: Loss, askedMs: number, now: number): Poll {
+function nextPoll(state: State, why: Loss, askedMs: number, now: number, random: number): Poll {
   const { poll } = state
   if (poll.phase === 'running') return poll
   if (why === 'refused' && askedMs === 0 && (state.slow || !state.pollWorked))
     return { phase: 'waiting', until: Math.max(now, state.pollNotBefore) }
-  const until = poll.phase === 'waiting' ? poll.until : now + POLL_AFTER_MS
+  // A fleet that lost its server at one moment does not poll as one.
+  const until = poll.phase === 'waiting' ? poll.until : now + POLL_AFTER_MS * (1 + random)
   return { phase: 'waiting', until: Math.max(until, now + askedMs) }
 }
 

@@ -390,6 +390,16 @@ t.test('a busy server says nothing about the key: the ordinary waits again', asy
   t.same(m.wake(), ['connect', 'poll .0'], 'and what the key is worth is asked anew')
 })
 
+t.test('a fleet that lost its server at one moment does not poll as one', async t => {
+  const polls = [0, 0.25, 0.999].map(random => {
+    const m = machine(NOTHING, random)
+    m.goLive()
+    m.lost('closed')
+    return m.state.poll.phase === 'waiting' ? m.state.poll.until - m.now : NaN
+  })
+  t.same(polls, [POLL_AFTER_MS, POLL_AFTER_MS * 1.25, POLL_AFTER_MS * 1.999])
+})
+
 t.test('a poll that is told to come later does', async t => {
   const m = machine(at('e', 5), 0.5)
   m.tick()
