@@ -11,6 +11,7 @@ import { type Access, authorise, kinds, type Policy } from '../access/policy.ts'
 import { logOf, SERVER_LOG } from '../log/types.ts'
 import type { ChangeLog } from '../log/types.ts'
 import type { KeyRing } from '../services.ts'
+import { APPOINTMENT_MAX_MS } from './appointments.ts'
 
 /** Who may open a stream: decided on the plain request by the route, on the upgrade here. */
 export const streamPolicy = kinds('server')
@@ -23,7 +24,7 @@ export const SOCKETS_MAX = 50_000
 export const CLIENT_SOCKETS_MAX = 30_000
 /** Sockets of one key: a program that opens streams in a loop must not crowd out the others. */
 export const SOCKETS_PER_KEY_MAX = 20_000
-/** `Retry-After` is between these, in seconds, so that a crowd turned away does not come back as one. */
+/** `Retry-After` of who is refused for want of room is between these, in seconds, so that a crowd does not come back as one. */
 const RETRY_AFTER_MIN = 1
 const RETRY_AFTER_MAX = 5
 
@@ -33,6 +34,8 @@ export interface Gate {
   isDraining(): boolean
   /** Whether the rate of handshakes admits one more; applications go before clients. */
   admit(isClient: boolean): boolean
+  /** In how many ms there is room for who was not admitted. */
+  appointment(): number
   sockets(): number
   clientSockets(): number
   socketsOf(key: string): number
@@ -48,6 +51,7 @@ export interface Refusal {
 const LATER = {
   draining: laterRefusals('NOT_READY', 'This server is about to stop.'),
   full: laterRefusals('NOT_READY', 'This server takes no more streams at the moment.'),
+  tooFast: laterRefusals('NOT_READY', 'This server takes no more streams at the moment.', APPOINTMENT_MAX_MS / 1_000),
   keyFull: laterRefusals('TOO_MANY_REQUESTS', `This key has ${SOCKETS_PER_KEY_MAX} streams open.`),
 }
 const answers = new WeakMap<Refusal, Buffer>()
@@ -102,7 +106,7 @@ export function protocolOf(request: IncomingMessage): string {
  * `KEY_MISSING`, `KEY_INVALID`, `KEY_EXPIRED`, `FORBIDDEN`, `ENVIRONMENT_NOT_FOUND`, `TOO_MANY_REQUESTS`.
  */
 export function judge(request: IncomingMessage, gate: Gate, random: number): Admission | Refusal {
-  const later = (refusals: readonly Refusal[]): Refusal => refusals[Math.floor(random * refusals.length)]!
+  const later = (refusals: readonly Refusal[], share = random): Refusal => refusals[Math.floor(share * refusals.length)]!
   const refuse = (code: ErrorCode, message: string): Refusal => ({ error: new SluiceError(code, message), retryAfter: null })
 
   const [path, query] = splitUrl(request.url ?? '')
@@ -114,8 +118,9 @@ export function judge(request: IncomingMessage, gate: Gate, random: number): Adm
   }
   const { isClient, protocol } = door
   if (gate.isDraining()) return later(LATER.draining)
-  if (!gate.admit(isClient) || gate.sockets() >= SOCKETS_MAX || (isClient && gate.clientSockets() >= CLIENT_SOCKETS_MAX))
-    return later(LATER.full)
+  if (gate.sockets() >= SOCKETS_MAX || (isClient && gate.clientSockets() >= CLIENT_SOCKETS_MAX)) return later(LATER.full)
+  // The one among so many that stands at the moment of its appointment.
+  if (!gate.admit(isClient)) return later(LATER.tooFast, Math.min(0.999, gate.appointment() / APPOINTMENT_MAX_MS))
 
   try {
     const token = door.keyIn(request)
@@ -150,8 +155,8 @@ export function logOfKey(log: Pick<ChangeLog, 'state'>, access: Access): string 
 }
 
 /** One for each wait there is. */
-function laterRefusals(code: ErrorCode, message: string): readonly Refusal[] {
-  return Array.from({ length: RETRY_AFTER_MAX - RETRY_AFTER_MIN + 1 }, (_, i) => {
+function laterRefusals(code: ErrorCode, message: string, most = RETRY_AFTER_MAX): readonly Refusal[] {
+  return Array.from({ length: most - RETRY_AFTER_MIN + 1 }, (_, i) => {
     const retryAfter = RETRY_AFTER_MIN + i
     return { error: new SluiceError(code, `${message} Come back in ${retryAfter} s.`), retryAfter }
   })

@@ -16,6 +16,7 @@ import { type Member, openReceipts } from '../instances/receipts.ts'
 import type { Borrower, Lending } from '../limits/lending.ts'
 import { type ChangeLog, type Published, SERVER_LOG } from '../log/types.ts'
 import type { Asker, Hub, KeyRing, Rulesets, Usage } from '../services.ts'
+import { openAppointments } from './appointments.ts'
 import { beatFrame, catchUpFrame, type Channel, currentFrame, fillRecent, followLog, openChannel, rulesetOf, take } from './channel.ts'
 import { openRounds } from './clientrounds.ts'
 import { openClients, openView, type View } from './clients.ts'
@@ -114,6 +115,7 @@ export function openHub(options: HubOptions): HubHandle {
   const { clock, log, logger, usage, lending } = options
   const { handshakesPerSecond, closeTimeoutMs } = options.config
   const bucket = openTokenBucket(clock, handshakesPerSecond)
+  const appointments = openAppointments(clock, handshakesPerSecond)
   // What clients leave of the handshakes: applications do not wait behind pages.
   const reserve = Math.min(handshakesPerSecond / 2, handshakesPerSecond - 1)
   const clients = openClients({ log, rulesets: options.rulesets, usage })
@@ -150,6 +152,7 @@ export function openHub(options: HubOptions): HubHandle {
     log,
     isDraining: () => isDraining,
     admit: isClient => bucket.take(isClient ? reserve : 0),
+    appointment: () => appointments.next(),
     sockets: () => turns.count,
     clientSockets: () => clientSockets,
     socketsOf: key => byKey.get(key)?.size ?? 0,

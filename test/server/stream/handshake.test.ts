@@ -4,6 +4,7 @@ import { connect } from 'node:net'
 import t from 'tap'
 import type { Access } from '../../../server/access/policy.ts'
 import type { State } from '../../../server/log/types.ts'
+import { APPOINTMENT_MAX_MS, openAppointments } from '../../../server/stream/appointments.ts'
 import { type Gate, judge, SOCKETS_MAX, SOCKETS_PER_KEY_MAX } from '../../../server/stream/handshake.ts'
 import { manualClock } from '../../clock.ts'
 import { clientFrame, handshakeOf, messagesIn, openLine, openStream, refused, startBare } from './bare.ts'
@@ -65,11 +66,40 @@ t.test('handshakes are admitted at a bounded rate, and who is not is told when t
   const answer = await refused(server, { authorization: `Bearer ${server.token}` })
   t.equal(answer.status, 503)
   t.equal(answer.body.code, 'NOT_READY')
-  const retryAfter = Number(answer.headers['retry-after'])
-  t.ok(retryAfter >= 1 && retryAfter <= 5)
+  t.equal(answer.headers['retry-after'], '1')
   clock.advance(500)
   await openStream(t, server)
   t.match(server.hub.statistics(), { sockets: 3, handshakesAccepted: 3, handshakesRefused: 1 })
+})
+
+t.test('who comes too fast is given a moment of its own, no faster than all can be let in', async t => {
+  const clock = manualClock()
+  const appointments = openAppointments(clock, 500)
+  const seconds = Array.from({ length: 10_000 }, () => Math.floor(appointments.next() / 1_000))
+  for (let second = 0; second < 24; second++) {
+    const share = seconds.filter(one => one === second).length
+    t.ok(share >= 399 && share <= 401, `${share} in second ${second}, of 500 that are let in`)
+  }
+  t.equal(Math.max(...seconds), 25, 'all are given one')
+  clock.advance(20_000)
+  t.ok(appointments.next() < 6_000, 'what has passed is not waited for')
+  const many = Array.from({ length: 20_000 }, () => appointments.next())
+  t.ok(
+    many.every(ms => ms < APPOINTMENT_MAX_MS),
+    'nobody is sent away for longer than half a minute',
+  )
+  clock.advance(60_000)
+  t.equal(appointments.next(), 2.5)
+})
+
+t.test('a crowd is refused with waits that follow each other', async t => {
+  const server = await startBare(t, { clock: manualClock(), handshakesPerSecond: 5 })
+  for (let i = 0; i < 5; i++) await openStream(t, server)
+  const waits: number[] = []
+  for (let i = 0; i < 12; i++)
+    waits.push(Number((await refused(server, { authorization: `Bearer ${server.token}` })).headers['retry-after']))
+  // Four fifths of the rate: four a second.
+  t.same(waits, [1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4])
 })
 
 t.test('who has left before the handshake is decided takes nothing from the rate', async t => {
@@ -94,6 +124,7 @@ t.test('sockets are bounded, of one key and of all', async t => {
     log: { state: () => ({ documents: { environment: new Map([['default/production', {}]]) } }) as unknown as State },
     isDraining: () => false,
     admit: () => true,
+    appointment: () => 0,
     sockets: () => 0,
     clientSockets: () => 0,
     socketsOf: () => 0,

@@ -26,5 +26,5 @@ t.test('a fleet that lost its server is back by itself, at the rate it is admitt
   t.ok(result.counts.accepted >= 2 * INSTANCES, 'each by a stream of its own')
   t.ok(result.aboveRate <= 0, 'the server never admitted more than it is set to')
   t.same(result.problems, [], 'no call failed while the server was up')
-  t.ok(result.callMs.length > 0, 'kills and lifts were answered meanwhile')
+  t.ok(result.killMs.length > 0, 'kills and lifts were answered meanwhile')
 })
