@@ -113,8 +113,9 @@ export function openFleet(options: FleetOptions): Fleet {
       case 'connect':
         return connect(client, action.link)
       case 'hello': {
-        const { epoch, revision } = action.held
-        const hello = { type: 'hello', instance: client.instance, service: 'fleet', sdk: 'fleet/1', revision, epoch }
+        const { epoch, revision, hash } = action.held
+        const known = hash === '' ? {} : { hash }
+        const hello = { type: 'hello', instance: client.instance, service: 'fleet', sdk: 'fleet/1', revision, epoch, ...known }
         return client.wire?.send(JSON.stringify(hello))
       }
       case 'applied':
@@ -147,7 +148,7 @@ export function openFleet(options: FleetOptions): Fleet {
         lost(how) {
           if (!how.opened) refused[how.status] = (refused[how.status] ?? 0) + 1
           client.wire = null
-          handle(client, { type: 'lost', link, why: lossOf(how) })
+          handle(client, { type: 'lost', link, why: lossOf(how), retryAfterMs: how.retryAfterMs })
         },
       },
     )
@@ -227,8 +228,10 @@ function lossOf({ reached, opened }: Lost): Loss {
 
 /** `GET /ruleset` as the SDK asks it. */
 function pollRuleset(port: number, key: string, held: Place, answered: (answer: PollAnswer) => void, failed: () => void): ClientRequest {
-  const basis = held.epoch === '' ? '' : `?epoch=${encodeURIComponent(held.epoch)}&revision=${held.revision}`
-  const condition = held.epoch === '' ? {} : { 'if-none-match': `"${held.epoch}.${held.revision}"` }
+  const { epoch, revision, hash } = held
+  const known = hash === '' ? '' : `&hash=${encodeURIComponent(hash)}`
+  const basis = epoch === '' ? '' : `?epoch=${encodeURIComponent(epoch)}&revision=${revision}${known}`
+  const condition = epoch === '' ? {} : { 'if-none-match': `"${[epoch, revision, ...(hash === '' ? [] : [hash])].join('.')}"` }
   const asked = request({
     host: '127.0.0.1',
     port,

@@ -29,8 +29,9 @@ export interface Lost {
   /** Whether a connection was made, and whether it became a websocket. */
   readonly reached: boolean
   readonly opened: boolean
-  /** Of the refusal; 0 when there was none. */
+  /** Of the refusal; 0 when there was none. `retryAfterMs` is what it asked for. */
   readonly status: number
+  readonly retryAfterMs: number
   /** Of the close frame; 0 when none came. */
   readonly code: number
 }
@@ -47,6 +48,7 @@ export function openWire({ port, path = '/', headers = [] }: WireOptions, events
   let opened = false
   let isOver = false
   let status = 0
+  let retryAfterMs = 0
   let code = 0
   /** What came of a head or frame that is not whole yet; put together once, when as many bytes are there as its head says. */
   let kept: Buffer[] = []
@@ -73,7 +75,7 @@ export function openWire({ port, path = '/', headers = [] }: WireOptions, events
   socket.on('close', () => {
     if (isOver) return
     isOver = true
-    events.lost({ reached, opened, status, code })
+    events.lost({ reached, opened, status, retryAfterMs, code })
   })
 
   function take(chunk: Buffer): void {
@@ -86,7 +88,11 @@ export function openWire({ port, path = '/', headers = [] }: WireOptions, events
       const end = bytes.indexOf(HEAD_END)
       if (end === -1) return keep(bytes)
       status = Number(bytes.toString('latin1', 9, 12))
-      if (status !== 101) return void socket.destroy()
+      if (status !== 101) {
+        const [, seconds = '0'] = /\r\nretry-after: (\d+)\r\n/i.exec(bytes.toString('latin1', 0, end + 2)) ?? []
+        retryAfterMs = Number(seconds) * 1_000
+        return void socket.destroy()
+      }
       status = 0
       opened = true
       events.opened()
