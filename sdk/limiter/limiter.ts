@@ -84,6 +84,8 @@ export class Limiter implements Limits {
   #isFirstFrame = true
   #instances = INSTANCES_UNTOLD
   #isTold = false
+  /** The connection on which it was told. */
+  #toldLink = 0
   /** Since when the server owes an answer; null for not. At the start it does. */
   #unansweredSince: number | null = 0
   #isCutOff = false
@@ -351,7 +353,12 @@ export class Limiter implements Limits {
     if (!this.#isUp || !isObject(frame) || !Array.isArray(frame.keys)) return
     const { instances } = frame
     if (Number.isSafeInteger(instances) && (instances as number) >= 1) {
-      this.#instances = instances as number
+      // A server that has just started does not know yet what it is to be told: until then the larger number is the safe one.
+      const isEarly = this.#isFirstFrame && this.#isTold && this.#toldLink < this.#link
+      if (!isEarly || (instances as number) > this.#instances) {
+        this.#instances = instances as number
+        this.#toldLink = this.#link
+      }
       this.#isTold = true
     }
     this.#unansweredSince = null
@@ -518,7 +525,8 @@ export class Limiter implements Limits {
     if (i < active.length) this.#active = [...active.slice(i), ...active.slice(0, i)]
     if (keys.length === 0) return null
     if (isAsking) this.#unansweredSince ??= this.#now
-    const instances = this.#isFirstFrame && this.#isTold ? { instances: this.#instances } : {}
+    // What this very server said it need not hear.
+    const instances = this.#isFirstFrame && this.#isTold && this.#toldLink < this.#link ? { instances: this.#instances } : {}
     this.#isFirstFrame = false
     return { type: 'lease', ...instances, keys }
   }

@@ -31,6 +31,8 @@ export interface Ledger {
   report(instance: string, lease: Lease, now: number): void
   /** Share out what there is: every `LEASE_INTERVAL_MS`. At most one frame for each instance; no entry for those with nothing to hear. */
   round(now: number): Grants | Promise<Grants>
+  /** Instances that may be using the limits: those connected, those that fell silent, and after a restart those that are expected. */
+  instances(now: number): number
   /** The counters of a flag, those with most admitted in the last minute first. */
   usage(flag: string, now: number, limit?: number): LimitUsage | Promise<LimitUsage>
   /** Sums over all counters of a flag and variation since the start, for metrics. */

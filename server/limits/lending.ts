@@ -97,9 +97,9 @@ export function openLending(options: {
    * Seeds and safe shares are parts of a limit by the number of instances, so each must know when there are many more or
    * fewer. Told in steps: a fleet that comes back would otherwise be told of every one of its own.
    */
-  function announce(book: Book): void {
-    const instances = book.senders.size
-    if (instances === 0 || (instances < book.told * STEP && instances > book.told / STEP)) return
+  function announce(book: Book, now: number): void {
+    const instances = book.ledger.instances(now)
+    if (book.senders.size === 0 || (instances < book.told * STEP && instances > book.told / STEP)) return
     book.told = instances
     for (const send of book.senders.values()) send({ type: 'grant', instances, keys: [] })
   }
@@ -110,7 +110,7 @@ export function openLending(options: {
     book.isSharing = true
     try {
       const now = clock.monotonic()
-      announce(book)
+      announce(book, now)
       for (const [instance, grant] of await book.ledger.round(now)) book.senders.get(instance)?.(grant)
       if (now - book.heardAt < LEASE_IDLE_MS) book.timer ??= clock.after(LEASE_INTERVAL_MS, () => void round(book))
     } catch (error) {

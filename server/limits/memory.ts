@@ -106,6 +106,10 @@ export class MemoryLedger implements Ledger {
 
   // Instances.
 
+  instances(now: number): number {
+    return this.#fleet.count(now)
+  }
+
   join(name: string, now: number): void {
     const { instance, replaced } = this.#fleet.join(name, now)
     if (replaced !== null) this.#release(replaced)
