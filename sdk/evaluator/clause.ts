@@ -9,9 +9,10 @@ import type { Link, PreparedClause, PreparedList, PreparedSegment } from './prep
 export interface Gathered {
   /** One per name in the whole ruleset. */
   readonly attributes: Map<string, Attribute>
-  readonly unknownOperators: Set<string>
-  /** Keys of the segments that are named. */
-  readonly segments: Set<string>
+  /** Null for none, as of almost all. */
+  unknownOperators: Set<string> | null
+  /** Keys of the segments that are named; null for none. */
+  segments: Set<string> | null
   segmentLink(key: string): Link<PreparedSegment>
 }
 
@@ -26,7 +27,7 @@ function prepareClause(value: unknown, path: string, gathered: Gathered): Prepar
   const negate = fields.negate === true
   if (!isOperator(op)) {
     // A newer server may know it. The clause does not match, negated or not, and is reported upstream.
-    gathered.unknownOperators.add(op)
+    ;(gathered.unknownOperators ??= new Set()).add(op)
     return { source, attribute: null, test: never, exists: null, segments: null, negate: false }
   }
   const values = listOf(fields.values, `${path}.values`)
@@ -83,7 +84,7 @@ function requiredAttribute(fields: Fields, path: string, gathered: Gathered): At
 
 function links(keys: readonly string[], gathered: Gathered): Link<PreparedSegment>[] {
   return keys.map(key => {
-    gathered.segments.add(key)
+    ;(gathered.segments ??= new Set()).add(key)
     return gathered.segmentLink(key)
   })
 }

@@ -123,6 +123,7 @@ function cellHits(bounds: readonly number[], cells: readonly number[], value: nu
 
 /** @returns the first block; null when there are no steps */
 export function blocksOf(steps: readonly Step[]): Block | null {
+  if (steps.length === 0) return null
   let next: Block | null = null
   for (let start = Math.floor((steps.length - 1) / STEPS_PER_BLOCK) * STEPS_PER_BLOCK; start >= 0; start -= STEPS_PER_BLOCK)
     next = blockOf(steps.slice(start, start + STEPS_PER_BLOCK), next)
@@ -139,15 +140,16 @@ function blockOf(steps: readonly Step[], next: Block | null): Block {
   const drafts = new Map<Attribute, Draft[]>()
   const residual = steps.map((step, i) => {
     const rest: PreparedClause[] = []
-    const seen = new Map<Attribute, number>()
+    // How many clauses on each attribute came before; a single one has none before it.
+    const seen = step.clauses.length > 1 ? new Map<Attribute, number>() : null
     for (const clause of step.clauses) {
       const { attribute } = clause
       if (attribute === null || !hasColumn(clause)) {
         rest.push(clause)
         continue
       }
-      const depth = seen.get(attribute) ?? 0
-      seen.set(attribute, depth + 1)
+      const depth = seen?.get(attribute) ?? 0
+      seen?.set(attribute, depth + 1)
       let columns = drafts.get(attribute)
       if (columns === undefined) drafts.set(attribute, (columns = []))
       const column = (columns[depth] ??= { attribute, clauses: [] })

@@ -38,8 +38,8 @@ type Body = Pick<PreparedFlag, 'prerequisites' | 'targets' | 'rules' | 'block' |
 export function prepareFlag(key: string, document: unknown, linking: Linking): PreparedFlag {
   const gathered: Gathered = {
     attributes: linking.attributes,
-    unknownOperators: new Set(),
-    segments: new Set(),
+    unknownOperators: null,
+    segments: null,
     segmentLink: key => linking.segmentLink(key),
   }
   const about = aboutOf(document)
@@ -79,8 +79,8 @@ export function prepareFlag(key: string, document: unknown, linking: Linking): P
     type,
     clientVisible: about.clientVisible,
     metadata: about.metadata,
-    unknownOperators: [...gathered.unknownOperators],
-    hasSegments: gathered.segments.size > 0,
+    unknownOperators: gathered.unknownOperators === null ? NO_NAMES : [...gathered.unknownOperators],
+    hasSegments: gathered.segments !== null,
     enabled,
     off,
     malformed,
@@ -99,6 +99,7 @@ export function failure(key: string, version: number | null, error: EvaluationEr
 }
 
 const EMPTY: Outcome = failure('', null, 'MALFORMED_FLAG', '')
+const NO_NAMES: readonly string[] = []
 const NO_SERVE: PreparedServe = { literal: EMPTY, rollout: null }
 
 /** What is no part of a decision: taken where it can be, left out where not. */

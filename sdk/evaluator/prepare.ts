@@ -79,11 +79,11 @@ function change(parts: Parts, delta: Delta): void {
   }
   if (segmentsMayCycle) blockSegments(parts.segments)
 
-  const touched = new Set<string>()
+  const touched: string[] = []
   let flagsMayCycle = false
   const putFlag = (key: string, flag: PreparedFlag | null): void => {
     const before = parts.flags.get(key) ?? null
-    touched.add(key)
+    touched.push(key)
     put(parts.flags, parts.links.flags, key, flag)
     const [old, parents] = [parentsOf(before), parentsOf(flag)]
     if ((before?.blocked ?? null) === null && old.length === parents.length && old.every((parent, i) => parent === parents[i])) return
@@ -101,7 +101,7 @@ function change(parts: Parts, delta: Delta): void {
 }
 
 function parentsOf(flag: PreparedFlag | null): readonly Link<PreparedFlag>[] {
-  return flag === null ? NOTHING : flag.prerequisites.map(({ parent }) => parent)
+  return flag === null || flag.prerequisites.length === 0 ? NOTHING : flag.prerequisites.map(({ parent }) => parent)
 }
 
 /** A delta or ruleset whose lists are no lists is as good as an empty one: the stream must not take its host down. */

@@ -18,7 +18,14 @@ export function settle(
   flags: ReadonlyMap<string, PreparedFlag>,
   links: ReadonlyMap<string, Link<PreparedFlag>>,
 ): void {
-  const pending = new Set(keys)
+  const pending = new Set<string>()
+  for (const key of keys) {
+    const flag = flags.get(key)
+    const isAlone = flag?.prerequisites.length === 0 && links.get(key) === undefined
+    // Most flags have nothing to do with others.
+    if (isAlone) settleAlone(flag)
+    else pending.add(key)
+  }
   // A set may grow while it is walked: what is added is visited too.
   for (const key of pending) for (const dependent of links.get(key)?.dependents ?? []) pending.add(dependent)
   for (const key of pending) {
@@ -30,12 +37,17 @@ export function settle(
 /** After its parents: chains that end are short, and those that do not are blocked. */
 function settleOne(flag: PreparedFlag, pending: Set<string>): void {
   if (!pending.delete(flag.key)) return
+  for (const { parent } of flag.blocked === null ? flag.prerequisites : []) if (parent.now !== null) settleOne(parent.now, pending)
+  settleAlone(flag)
+}
+
+/** Its parents are settled. */
+function settleAlone(flag: PreparedFlag): void {
   const { kills, enabled, off, malformed, blocked, prerequisites } = flag
   flag.open = prerequisites
   flag.fixed = enabled ? (malformed ?? blocked) : off
   if (flag.fixed === null) {
-    for (const { parent } of prerequisites) if (parent.now !== null) settleOne(parent.now, pending)
-    flag.open = openOf(prerequisites)
+    if (prerequisites.length > 0) flag.open = openOf(prerequisites)
     const [first] = flag.open
     if (first === undefined) flag.fixed = flag.block === null ? flag.fallthrough.literal : null
     else if (verdictOf(first) === false) flag.fixed = first.failed

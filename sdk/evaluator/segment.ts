@@ -4,12 +4,14 @@ import { fieldsOf, listOf, Malformed, textOf } from './document.ts'
 import { VERDICTS } from './match.ts'
 import type { Linking, PreparedList, PreparedSegment, PreparedSegmentRule } from './prepared.ts'
 
+const NO_NAMES: readonly string[] = []
+
 /** One that cannot be understood contains nobody. */
 export function prepareSegment(key: string, document: unknown, linking: Pick<Linking, 'segmentLink' | 'attributes'>): PreparedSegment {
   const gathered: Gathered = {
     attributes: linking.attributes,
-    unknownOperators: new Set(),
-    segments: new Set(),
+    unknownOperators: null,
+    segments: null,
     segmentLink: key => linking.segmentLink(key),
   }
   let malformed: string | null = null
@@ -24,13 +26,13 @@ export function prepareSegment(key: string, document: unknown, linking: Pick<Lin
   }
   return {
     key,
-    unknownOperators: [...gathered.unknownOperators],
+    unknownOperators: gathered.unknownOperators === null ? NO_NAMES : [...gathered.unknownOperators],
     malformed,
     blocked: null,
     included,
     excluded,
     rules,
-    names: malformed === null ? [...gathered.segments] : [],
+    names: malformed !== null || gathered.segments === null ? NO_NAMES : [...gathered.segments],
     turn: 0,
     era: 0,
     verdict: VERDICTS.nothing,
