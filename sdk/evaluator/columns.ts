@@ -102,8 +102,8 @@ function elementHits(column: Column, value: unknown): number {
     for (const element of value as readonly unknown[])
       if (element !== undefined && typeof element !== 'object') found |= hits(column, element)
   } catch {
-    // An element whose getter throws: only an application's own object can have one. As in `anyElement`.
-    return 0
+    // An element whose getter throws: only an application's own object can have one. As in `anyElement`, the array ends there.
+    return found
   }
   return found
 }

@@ -5,7 +5,7 @@ import { type Attribute, attributeOf, read } from './attribute.ts'
 import { decideSafely, evaluate, type Trace } from './evaluate.ts'
 import type { Evaluation } from './evaluation.ts'
 import { NONE, segmentVerdict } from './match.ts'
-import type { Prepared, PreparedClause, PreparedFlag, PreparedPrerequisite, SegmentVerdict } from './prepared.ts'
+import type { Link, Prepared, PreparedClause, PreparedFlag, PreparedPrerequisite, PreparedSegment, SegmentVerdict } from './prepared.ts'
 import { nextTurn } from './turn.ts'
 
 /** One clause that was looked at; those after the first that did not match are not. */
@@ -162,14 +162,21 @@ function clauseStep(clause: PreparedClause, matched: boolean, context: Context):
 function noteOf(clause: PreparedClause, value: unknown, context: Context): string | null {
   if (clause.segments !== null) {
     const turn = nextTurn()
-    return clause.segments
-      .map(link => `segment "${link.key}" ${verdictText(segmentVerdict(link, context, turn), link.now?.blocked ?? link.now?.malformed)}`)
-      .join('; ')
+    return clause.segments.map(link => segmentNote(link, context, turn)).join('; ')
   }
   if (clause.attribute === null) return `the operator "${String(clause.source.op)}" is not known here, so the clause does not match`
   if (value === undefined && clause.exists === null)
     return `the context has no "${clause.attribute.name}", and a missing attribute never matches`
   return null
+}
+
+/** The decision stops at the first segment that contains the context; what a later one meets there must not change it. */
+function segmentNote(link: Link<PreparedSegment>, context: Context, turn: number): string {
+  try {
+    return `segment "${link.key}" ${verdictText(segmentVerdict(link, context, turn), link.now?.blocked ?? link.now?.malformed)}`
+  } catch {
+    return `segment "${link.key}" cannot be decided for this context`
+  }
 }
 
 function verdictText({ by, rule }: SegmentVerdict, problem: string | null | undefined): string {

@@ -105,14 +105,16 @@ t.test('damaged rulesets and hostile contexts, a million evaluations, and none t
           return `${key}: ${inspect(result)}`
         return (result.variation === null) === (result.error !== undefined) ? null : `${key}: ${inspect(result)}`
       }
-      const hostile = Array.from({ length: 8 }, () => hostileContext(random))
-      for (const context of [...plain, ...hostile]) {
+      const hostile = Array.from({ length: 8 }, (_, i) => hostileContext(random, i % 2 === 0))
+      for (const [i, context] of [...plain, ...hostile].entries()) {
         for (const key of ALL_KEYS) {
           const problem = ask(key, context)
           if (problem !== null) return problem
         }
         const key = pick(random, ALL_KEYS)
-        explain(prepared, key, context)
+        const explained = explain(prepared, key, context)
+        const result = evaluate(prepared, key, context)
+        if (i % 2 === 0 && differs(explained, result)) return `explained otherwise: ${told(key, explained, result)} for ${inspect(context)}`
         evaluateAs(prepared, key, context, pick(random, VALUE_TYPES))
       }
       if (before !== documents && !isDeepStrictEqual(documents, before)) return 'a document was changed'
@@ -182,7 +184,7 @@ t.test('a polluted prototype changes nothing', async t => {
     }),
     ({ ruleset, contexts, pollution, seed }) => {
       const prepared = prepare(ruleset, 1)
-      const hostile = hostileContext(randomFrom(seed))
+      const hostile = hostileContext(randomFrom(seed), true)
       const results: Evaluation[] = []
       try {
         for (const name of names) (Object.prototype as Record<string, unknown>)[name] = pollution
@@ -322,6 +324,36 @@ t.test('any context whatever gives an answer', async t => {
   t.match(evaluate(prepared, 'f', { ['__proto__']: 'hit' }), { ruleId: 'r5' }, 'an own __proto__ is an attribute like any other')
   t.match(evaluate(prepared, 'f', Object.create({ a: 'hit' }) as Context), { reason: 'FALLTHROUGH' }, 'an inherited one is none')
   for (const key of [undefined, null, 5, {}, Symbol('x')]) t.match(evaluate(prepared, key as string, {}), { error: 'FLAG_NOT_FOUND' })
+})
+
+t.test('an array ends before an element that throws, whoever looks', async t => {
+  const throwing = (...before: string[]): unknown[] => {
+    const list: unknown[] = [...before, 'y', 'x']
+    return Object.defineProperty(list, before.length, {
+      get() {
+        throw new Error('no')
+      },
+    })
+  }
+  for (const op of ['startsWith', 'in'] as const) {
+    const rule = (negate: boolean) => ({
+      id: 'r',
+      clauses: [{ attribute: 'a', op, values: ['x'], negate }],
+      serve: { variation: 'off' },
+    })
+    const prepared = prepare(
+      documents([
+        { ...on, rules: [rule(false)] },
+        { ...on, key: 'negated', rules: [rule(true)] },
+      ]),
+      1,
+    )
+    for (const decide of [evaluate, explain]) {
+      const reasons = (a: unknown[]): string[] => ['f', 'negated'].map(key => decide(prepared, key, { a } as unknown as Context).reason)
+      t.strictSame(reasons(throwing('x')), ['RULE_MATCH', 'FALLTHROUGH'], `${op}: found before it`)
+      t.strictSame(reasons(throwing('z')), ['FALLTHROUGH', 'RULE_MATCH'], `${op}: not found before it`)
+    }
+  }
 })
 
 t.test('a context that evaluates while it is evaluated disturbs nothing', async t => {

@@ -192,6 +192,13 @@ class Oddly extends Array<unknown> {
   }
 }
 
+/** Even to ask what they are throws. Whether anybody asks hangs on what stands before: the flag may be decided, or in error. */
+const REVOKED: readonly object[] = [{}, []].map(target => {
+  const { proxy, revoke } = Proxy.revocable(target, {})
+  revoke()
+  return proxy
+})
+
 /** Values that no JSON has. Made once: none of them may be changed. */
 const ODD_VALUES: readonly unknown[] = (() => {
   const cyclic: Record<string, unknown> = { id: 'x' }
@@ -199,10 +206,6 @@ const ODD_VALUES: readonly unknown[] = (() => {
   cyclic.id = [cyclic, 'x']
   const loop: unknown[] = []
   loop.push(loop, 'x')
-  const { proxy: revoked, revoke } = Proxy.revocable({}, {})
-  revoke()
-  const { proxy: revokedList, revoke: revokeList } = Proxy.revocable([], {})
-  revokeList()
   const thrower = Object.freeze({ toString: no, valueOf: no, toJSON: no, [Symbol.toPrimitive]: no })
   return [
     Symbol('x'),
@@ -225,16 +228,13 @@ const ODD_VALUES: readonly unknown[] = (() => {
     Object('x'),
     cyclic,
     loop,
-    revoked,
-    revokedList,
-    [revoked],
     thrower,
     [thrower, 'x'],
     Oddly.from(['x', 1]),
     new Array<unknown>(3),
     Object.assign(new Array<unknown>(5), { 2: 'x', id: 'x' }),
     new Proxy(['x'], { get: no }),
-    new Proxy(['x'], { get: (list, name) => (name === 'length' ? 1e4 : Reflect.get(list, name)), has: () => false }),
+    new Proxy(['x'], { get: (list, name) => (name === 'length' ? 1e4 : Reflect.get(list, name)) }),
     new Proxy({ id: 'x' }, { getOwnPropertyDescriptor: no, has: no, get: no, ownKeys: no, getPrototypeOf: no }),
     new Proxy({ id: 'x' }, { getOwnPropertyDescriptor: () => undefined }),
     new Proxy({}, { getOwnPropertyDescriptor: () => ({ value: 7, configurable: true }), get: () => Symbol('x') }),
@@ -254,21 +254,26 @@ const ODD_VALUES: readonly unknown[] = (() => {
   ]
 })()
 
-/** A context of which some attributes are what no JSON has, get themselves, throw, or change each time they are read. */
-export function hostileContext(random: Random): Context {
+/**
+ * A context of which some attributes are what no JSON has, get themselves or throw.
+ * @param isSteady whether what is read is the same each time
+ */
+export function hostileContext(random: Random, isSteady: boolean): Context {
   const plain = context(random)
-  const odd = (): unknown => (below(random, 3) === 0 ? value(random) : pick(random, ODD_VALUES))
+  const odds = isSteady ? ODD_VALUES : [...ODD_VALUES, ...REVOKED, REVOKED]
+  const odd = (): unknown => (below(random, 3) === 0 ? value(random) : pick(random, odds))
   const draw = below(random, 12)
   if (draw === 0) return odd() as Context
   if (draw === 1) return new Proxy(plain, { ...counting, get: no })
   if (draw === 2) return new Proxy(plain, { ...counting, getOwnPropertyDescriptor: no, has: no, ownKeys: no })
-  if (draw === 3) return new Proxy(plain, { ...counting, getOwnPropertyDescriptor: () => ({ value: odd(), configurable: true }), get: odd })
+  if (draw === 3 && !isSteady)
+    return new Proxy(plain, { ...counting, getOwnPropertyDescriptor: () => ({ value: odd(), configurable: true }), get: odd })
   if (draw === 4) return Object.create(plain) as Context
   const names = [...Object.keys(plain), 'plan', 'tags', 'account', 'targetingKey', 'n']
   for (let count = 1 + below(random, 4); count > 0; count--) {
     const name = pick(random, names)
     const item = odd()
-    const get = pick(random, [no, odd, () => item])
+    const get = pick(random, isSteady ? [no, () => item] : [no, () => item, odd])
     const descriptor = below(random, 2) === 0 ? { value: item } : { get }
     Object.defineProperty(plain, name, { ...descriptor, enumerable: below(random, 2) === 0, configurable: true })
   }
