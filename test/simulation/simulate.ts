@@ -142,7 +142,11 @@ function faultsOf(world: World): () => void {
       0.5,
       () => {
         world.stopServer('kill')
-        world.restore(1 + Math.floor(world.random() * 4), (['above', 'below', 'unnoticed'] as const)[Math.floor(world.random() * 3)]!)
+        const lost = 1 + Math.floor(world.random() * 4)
+        world.restore(lost, (['above', 'below', 'unnoticed'] as const)[Math.floor(world.random() * 3)]!)
+        // Others take the numbers of what is gone before anybody is back, and what says so may be lost on the way.
+        if (world.chance(0.5)) for (let i = 0; i < lost; i++) world.commit()
+        if (world.chance(0.3)) storm({ lost: 0.5 }, 6 * SECOND)
         away()
       },
     ],
