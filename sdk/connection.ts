@@ -288,8 +288,10 @@ function take(state: State, link: number, message: Downstream | null, now: numbe
       if (held.epoch === '' && message.revision === 0) {
         return take(state, link, { ...message, type: 'ruleset', flags: [], segments: [] }, now, random)
       }
-      const settled = compare(live(state, link, held.epoch, now), placeOf(message), now)
-      if (isLive(settled) && settled.stream.resyncAt !== null) {
+      const place = placeOf(message)
+      // Said again, when more has come since.
+      if (isLive(state) && place.epoch === held.epoch && place.revision < held.revision) return stay(state)
+      if (place.epoch !== held.epoch || place.revision !== held.revision || isOther(place.hash, held.hash)) {
         return noted(
           fail(state, 'closed', now, random, true),
           'warn',
@@ -297,8 +299,9 @@ function take(state: State, link: number, message: Downstream | null, now: numbe
         )
       }
       // What is held may come from a server or a cache file that did not say which history it is.
-      const known = held.hash === '' && settled.confirmed ? { ...settled, held: placeOf(message) } : settled
-      return { state: known, actions: [receipt(known, link)] }
+      const known = held.hash === '' ? { ...state, held: place } : state
+      const settled = compare(live(known, link, held.epoch, now), place, now)
+      return { state: settled, actions: [receipt(settled, link)] }
     }
     case 'changes':
     case 'change': {

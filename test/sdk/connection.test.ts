@@ -426,6 +426,17 @@ t.test('another history of the same revision is noticed', async t => {
   t.same(live().hears({ type: 'current', epoch: 'e', revision: 5 }), ['applied 5'], 'a server that does not say is believed')
 })
 
+t.test('an answer that takes less than what is held for current is none', async t => {
+  const m = machine(at('e', 5))
+  m.tick()
+  m.opened()
+  t.same(m.hears({ type: 'current', epoch: 'e', revision: 4 }), ['drop'])
+  const live = machine()
+  live.goLive(at('e', 4))
+  live.hears(change(4, 5))
+  t.same(live.hears({ type: 'current', epoch: 'e', revision: 4 }), [], 'but it may be said again')
+})
+
 t.test('what is held without a hash learns it from the server', async t => {
   const m = machine(at('e', 5))
   m.tick()
