@@ -18,6 +18,8 @@ const TESTS = fileURLToPath(new URL('..', import.meta.url))
 /** Seeds that a worker is given at a time. */
 const BLOCK = 20
 const PROGRESS_MS = 10_000
+/** What a test with seeded properties imports. */
+const SEEDED = /\/(runs|tried)\.js["']/
 
 interface Block {
   readonly from: number
@@ -76,8 +78,9 @@ async function soakSimulation(from: number, seeds: number, steps: number, until:
 
 function soakProperties(factor: number, until: number): boolean {
   const files = readdirSync(TESTS, { recursive: true, encoding: 'utf8' })
-    .filter(file => file.endsWith('.test.js') && readFileSync(join(TESTS, file), 'utf8').includes("/runs.js'"))
+    .filter(file => file.endsWith('.test.js') && SEEDED.test(readFileSync(join(TESTS, file), 'utf8')))
     .sort()
+  if (files.length === 0) throw new Error(`No test below ${TESTS} has seeded properties. Build them first.`)
   for (let round = 1; Date.now() < until; round++) {
     for (const file of files) {
       if (Date.now() >= until) break
