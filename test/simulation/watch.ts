@@ -16,8 +16,8 @@ const HEALTHY_MS = 30 * SECOND
 const SLOW_MS = [150 * SECOND, 285 * SECOND] as const
 /** The longest that a server may ask for. */
 const ASKED_MAX_MS = 300 * SECOND
-/** Without a stream for so long it polls, and then so often. */
-const POLL_AFTER_MS = 3 * SECOND
+/** Without a stream for at most so long it polls, and then so often. */
+const POLL_AFTER_MS = 6 * SECOND
 const POLL_EVERY_MS = 30 * SECOND
 const CONNECTING_MAX_MS = 10 * SECOND
 /** Without a first answer, however much is heard. */
