@@ -18,10 +18,11 @@ export interface Ended {
 export function runProgram(code: string, given: Readonly<Record<string, unknown>>, limits = 'true'): Promise<Ended> {
   const constants = Object.entries(given).map(([name, value]) => `const ${name} = ${JSON.stringify(value)}\n`)
   const module = `import { connect } from ${JSON.stringify(SDK)}\n${constants.join('')}${code}`
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => name !== 'NODE_OPTIONS'))
   return new Promise((resolve, reject) => {
-    const child = spawn('sh', ['-c', `${limits} && exec "$0" "$@"`, process.execPath, '--expose-gc', '--input-type=module', '-e', module], {
-      env: { ...env, ...(given.env as Record<string, string> | undefined) },
+    // The shell takes out what the test runner puts into every process that is started: it catches signals and writes files.
+    const shell = `unset NODE_OPTIONS; ${limits} && exec "$0" "$@"`
+    const child = spawn('sh', ['-c', shell, process.execPath, '--expose-gc', '--input-type=module', '-e', module], {
+      env: { ...process.env, ...(given.env as Record<string, string> | undefined) },
       stdio: ['ignore', 'pipe', 'pipe'],
       timeout: 120_000,
     })
