@@ -71,7 +71,7 @@ t.test('in every window of every run the bounds hold exactly', async t => {
   }
 })
 
-t.test('ten and fifty instances admit 0.97 to 1.10 of the limit in every second after the first three', async t => {
+t.test('ten and fifty instances admit 0.95 to 1.10 of the limit in every second after the first three', async t => {
   for (const instances of [10, 50]) {
     for (let seed = 1; seed <= 3; seed++) {
       const fleet = running(instances, 1_000, { seed })
