@@ -59,17 +59,21 @@ function settleAlone(flag: PreparedFlag): void {
 
 /** Those that depend on the context, up to the first that never holds. */
 function openOf(prerequisites: readonly PreparedPrerequisite[]): readonly PreparedPrerequisite[] {
-  const open: PreparedPrerequisite[] = []
+  // Asking the same thing again gives the same: of ways that meet at one flag only the first counts.
+  const open = new Map<string, PreparedPrerequisite>()
+  const add = (prerequisite: PreparedPrerequisite): void => {
+    const what = JSON.stringify([prerequisite.parent.key, prerequisite.variations])
+    if (!open.has(what)) open.set(what, prerequisite)
+  }
   for (const prerequisite of prerequisites) {
     const verdict = verdictOf(prerequisite)
     if (verdict === true) continue
     const parent = prerequisite.parent.now
-    if (verdict === null && parent !== null && isGate(parent))
-      for (const own of parent.open) add(open, { ...own, failed: prerequisite.failed })
-    else add(open, prerequisite)
+    if (verdict === null && parent !== null && isGate(parent)) for (const own of parent.open) add({ ...own, failed: prerequisite.failed })
+    else add(prerequisite)
     if (verdict === false) break
   }
-  return open
+  return [...open.values()]
 }
 
 /** Whether it holds whatever the context is; null when that depends. */
@@ -83,10 +87,4 @@ function verdictOf(prerequisite: PreparedPrerequisite): boolean | null {
 /** A flag that does nothing but ask its own prerequisites: who asks for it may ask them. */
 function isGate({ kills, fixed, block, fallthrough }: PreparedFlag): boolean {
   return kills.length === 0 && fixed === null && block === null && fallthrough.literal !== null
-}
-
-/** Asking the same thing again gives the same: of ways that meet at one flag only the first counts. */
-function add(open: PreparedPrerequisite[], prerequisite: PreparedPrerequisite): void {
-  const { parent, variations } = prerequisite
-  if (!open.some(other => other.parent === parent && other.variations.join('\n') === variations.join('\n'))) open.push(prerequisite)
 }
