@@ -2,8 +2,24 @@
 import { z } from 'zod'
 import { momentSchema, textSchema } from './key.ts'
 
-/** The kinds of documents a log holds: flags and segments per environment; the others in the server's own log. */
-export const DOCUMENT_TYPES = ['flag', 'segment', 'project', 'environment', 'key'] as const
+/**
+ * The kinds of documents a log holds. Per environment: flags and segments, which SDKs receive; and what the server keeps
+ * beside them (ways in and out, triggers, where valves and rollouts stand, what is to happen at a time). The others in the server's own log.
+ */
+export const DOCUMENT_TYPES = [
+  'flag',
+  'segment',
+  'hook',
+  'trigger',
+  'notifier',
+  'valve',
+  'plan',
+  'schedule',
+  'project',
+  'environment',
+  'key',
+  'chat',
+] as const
 export type DocumentType = (typeof DOCUMENT_TYPES)[number]
 
 export const ACTIONS = [
@@ -29,6 +45,37 @@ export const ACTIONS = [
   'environment.delete',
   'key.create',
   'key.revoke',
+  'valve.throttle',
+  'valve.move',
+  'hook.create',
+  'hook.edit',
+  'hook.delete',
+  'trigger.create',
+  'trigger.edit',
+  'trigger.delete',
+  'trigger.fire',
+  'trigger.restore',
+  'notifier.create',
+  'notifier.edit',
+  'notifier.delete',
+  'notifier.pause',
+  'notifier.resume',
+  'chat.create',
+  'chat.edit',
+  'chat.delete',
+  'rollout.plan',
+  'rollout.start',
+  'rollout.advance',
+  'rollout.approve',
+  'rollout.hold',
+  'rollout.resume',
+  'rollout.revert',
+  'rollout.complete',
+  'rollout.cancel',
+  'rollout.clear',
+  'schedule.create',
+  'schedule.delete',
+  'schedule.run',
 ] as const
 export type Action = (typeof ACTIONS)[number]
 

@@ -43,6 +43,17 @@ export const LEASE_TOKENS_MAX = 1e12
 /** The key of the one counter for all keys that an SDK has no room for. */
 export const REST_KEY = '\u0000rest'
 
+/** How often an instance reports its valves, and the most valves in one frame, either way. */
+export const VALVES_INTERVAL_MS = 1_000
+export const VALVES_MAX = 200
+/** The key of the counter in the ledger whose tokens are a valve's probes. */
+export const PROBE_KEY = '\u0000probe'
+
+/** Outcomes are summed over so long, and one context counts at most one error in it. */
+export const SLICE_MS = 10_000
+/** Most rows of outcomes in one `counts` message. */
+export const OUTCOMES_MAX = 500
+
 /** Why the server closes a socket. After each an SDK comes back as after any loss, but see `KEY`. */
 export const CLOSE_CODES = {
   /** A message that breaks the protocol, too many of them, or an environment that was deleted. */

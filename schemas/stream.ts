@@ -3,7 +3,7 @@
  * lenient: an unknown field or type is ignored.
  */
 import { z } from 'zod'
-import { COUNTS_MAX, TRACKED_MAX, UNKNOWN_OPERATORS_MAX } from './protocol.ts'
+import { COUNTS_MAX, OUTCOMES_MAX, TRACKED_MAX, UNKNOWN_OPERATORS_MAX } from './protocol.ts'
 
 export { BEAT_INTERVAL_MS, CLOSE_CODES, DEAD_LINK_MS, HELLO_WITHIN_MS, PROTOCOL, UPSTREAM_BYTES_MAX } from './protocol.ts'
 
@@ -76,6 +76,29 @@ export const countsSchema = z.looseObject({
   tracked: z
     .array(z.looseObject({ event: z.string().min(1).max(128), count: z.number().int().min(1), value: z.number() }))
     .max(TRACKED_MAX)
+    .optional(),
+  /**
+   * How what was done under a variation ended, since the last report. `calls`, `errors` and `slow` count a context at most once
+   * in a slice of `SLICE_MS`, as statistics must; those with `all` count every call.
+   */
+  outcomes: z
+    .array(
+      z.looseObject({
+        flag: z.string().max(256),
+        variation: z.string().max(128),
+        /** What ended: '' for a report of the application's own, `old` and `new` sides of a migration, `mismatch` of its checks. */
+        side: z.string().max(32).optional(),
+        contexts: z.number().int().min(0),
+        errors: z.number().int().min(0),
+        slow: z.number().int().min(0),
+        allCalls: z.number().int().min(0),
+        allErrors: z.number().int().min(0),
+        allSlow: z.number().int().min(0),
+        /** Of all calls with a duration. */
+        totalMs: z.number().min(0),
+      }),
+    )
+    .max(OUTCOMES_MAX)
     .optional(),
 })
 

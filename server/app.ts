@@ -35,6 +35,7 @@ import { openapiRoutes } from './openapi/routes.ts'
 import { projectRoutes } from './projects/routes.ts'
 import { openRulesets } from './rulesets/prepared.ts'
 import { rulesetRoutes } from './rulesets/routes.ts'
+import { openSecrets } from './secrets/secrets.ts'
 import { segmentRoutes } from './segments/routes.ts'
 import type { KeyRing, Services } from './services.ts'
 import { FIRST_ENVIRONMENT, FIRST_PROJECT, type FirstKeys, setUp } from './setup.ts'
@@ -89,13 +90,14 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
   const log = options.log ?? (await openLog({ data: config.data, clock, logger }))
   const firstKeys = await setUp({ log, clock, config, logger })
   const keys = openKeyRing({ log, clock, logger, config, project: FIRST_PROJECT, environment: FIRST_ENVIRONMENT })
+  const secrets = openSecrets({ data: config.data, storage: log.storage.secrets, clock })
   const usage = await openUsage({ clock, logger, log, storage: log.storage.counts, config })
   // Told of a change before the evaluator's own view of it is prepared: SDKs wait for it, this server only when it is asked.
   const lending = openLending({ clock, logger, log })
   const hub = openHub({ clock, logger, log, keys, usage, lending, rulesets: { current: name => rulesets.current(name) }, config })
   const rulesets = openRulesets(log)
   const expiry = startExpiry({ log, clock, logger })
-  const services: Services = { config, clock, logger, log, rulesets, keys, hub, usage }
+  const services: Services = { config, clock, logger, log, rulesets, keys, hub, usage, secrets }
 
   const app = makeApp(logger)
   const routes = guardRoutes(app)

@@ -1,14 +1,19 @@
 /** What the routes are given: the collaborators of the server, each opened once by `app.ts` and closed with it. */
 import type { FastifyBaseLogger } from 'fastify'
+import type { Alert } from '../schemas/alert.ts'
+import type { Actor } from '../schemas/change.ts'
 import type { Instance, Receipts } from '../schemas/instance.ts'
+import type { NoticeTopic } from '../schemas/notifier.ts'
 import type { Counts } from '../schemas/stream.ts'
+import type { ValveRecord } from '../schemas/valve.ts'
 import type { EvaluationSeries, Problem, Usage as FlagUsage } from '../schemas/usage.ts'
 import type { Evaluation } from '../sdk/evaluator/evaluation.ts'
 import type { Prepared } from '../sdk/evaluator/prepare.ts'
 import type { Access } from './access/policy.ts'
 import type { Clock } from './clock.ts'
 import type { Config } from './config.ts'
-import type { ChangeLog } from './log/types.ts'
+import type { ChangeLog, Commit } from './log/types.ts'
+import type { Secrets } from './secrets/secrets.ts'
 
 export interface Services {
   readonly config: Config
@@ -19,6 +24,7 @@ export interface Services {
   readonly keys: KeyRing
   readonly hub: Hub
   readonly usage: Usage
+  readonly secrets: Secrets
 }
 
 /** Prepared rulesets, kept current by the log: what every evaluation in the server runs on. */
@@ -89,4 +95,69 @@ export interface Dropped {
   readonly server: number
   /** The start of the server. */
   readonly since: string
+}
+
+/** What monitoring tools said, in one form; each alert once, however often it was delivered. */
+export interface Alerts {
+  /** Told of every new edge (firing, resolved, info) after it is stored, in order, never from within a request. */
+  subscribe(
+    listener: (told: { readonly log: string; readonly alert: Alert; readonly mayAct: boolean; readonly dryRun: boolean }) => void,
+  ): () => void
+  /** Newest first. Errors: `STORAGE_UNAVAILABLE`, `LOG_DAMAGED`. */
+  recent(
+    log: string,
+    query: { readonly hook?: string | undefined; readonly since?: number | undefined; readonly limit: number },
+  ): Promise<readonly Alert[]>
+  /** Those that fire now: from memory. */
+  firing(log: string): readonly Alert[]
+}
+
+/** What people hear of beside the changes of the log, which notifiers follow by themselves. */
+export interface Notices {
+  say(notice: Notice): void
+}
+
+export interface Notice {
+  readonly log: string
+  readonly topic: NoticeTopic
+  readonly severity: 'critical' | 'error' | 'warning' | 'info'
+  /** One line: what, where. */
+  readonly title: string
+  /** What happens next, and how to undo it. */
+  readonly text: string
+  readonly flag?: string
+  /** Two notices with one key are one incident to tools that count them; the later replaces or resolves the earlier. */
+  readonly dedupKey?: string
+  readonly isResolved?: boolean
+}
+
+/** Where valves stand in the fleet. */
+export interface Valves {
+  /** As last recorded in the log; a valve that never moved flows. */
+  record(log: string, flag: string): ValveRecord | null
+  /** Told after a transition is in the log. */
+  subscribe(
+    listener: (moved: { readonly log: string; readonly record: ValveRecord; readonly before: ValveRecord | null }) => void,
+  ): () => void
+  /**
+   * Let `percent` (0 to 100; 0 is a kill) of the calls through, for a person or a trigger, until it is taken away: it stands above
+   * what the valve does by itself. Errors: `FLAG_NOT_FOUND`, `INVALID_FLAG` (no valve), and those of `commit`.
+   */
+  throttle(log: string, flag: string, percent: number, by: By): Promise<Commit>
+  /** Take that away, kills apart. */
+  release(log: string, flag: string, by: By): Promise<Commit>
+}
+
+export interface By {
+  readonly actor: Actor
+  readonly comment: string
+  readonly dryRun?: boolean
+}
+
+/** Rollout plans, as triggers and guards reach them. */
+export interface Rollouts {
+  /** Stop where it is. Null when there is no plan that runs. */
+  hold(log: string, flag: string, by: By): Promise<Commit | null>
+  /** Put back what stood before the plan. Null when there is no plan that runs or is held. */
+  revert(log: string, flag: string, by: By): Promise<Commit | null>
 }

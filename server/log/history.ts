@@ -1,6 +1,6 @@
 /** Reading the log: entries, earlier states, the chain. Every entry that is read is checked against its hash. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { Change } from '../../schemas/change.ts'
+import { type Change, DOCUMENT_TYPES } from '../../schemas/change.ts'
 import { SluiceError } from '../../schemas/errors.ts'
 import type { RowsQuery, Storage } from '../storage/storage.ts'
 import type { ChangeRow } from '../storage/tables.ts'
@@ -190,13 +190,9 @@ function nextHelping(helping: number, edits: number): number {
 }
 
 function copied(documents: State['documents']): DocumentMaps {
-  return {
-    flag: new Map(documents.flag),
-    segment: new Map(documents.segment),
-    project: new Map(documents.project),
-    environment: new Map(documents.environment),
-    key: new Map(documents.key),
-  }
+  const maps = emptyMaps()
+  for (const type of DOCUMENT_TYPES) for (const [key, document] of documents[type]) (maps[type] as Map<string, unknown>).set(key, document)
+  return maps
 }
 
 function read(log: string, row: ChangeRow): Change {

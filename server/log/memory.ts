@@ -32,7 +32,20 @@ export function emptyMemory(log: string, epoch: string): Memory {
 }
 
 export function emptyMaps(): DocumentMaps {
-  return { flag: new Map(), segment: new Map(), project: new Map(), environment: new Map(), key: new Map() }
+  return {
+    flag: new Map(),
+    segment: new Map(),
+    hook: new Map(),
+    trigger: new Map(),
+    notifier: new Map(),
+    valve: new Map(),
+    plan: new Map(),
+    schedule: new Map(),
+    project: new Map(),
+    environment: new Map(),
+    key: new Map(),
+    chat: new Map(),
+  }
 }
 
 /** The live view of a log: its documents change with the next entry. */

@@ -4,9 +4,15 @@
  */
 import type { AccessKey } from '../../schemas/accesskey.ts'
 import type { Action, Actor, Change, DocumentType } from '../../schemas/change.ts'
+import type { Chat } from '../../schemas/chat.ts'
 import type { Flag } from '../../schemas/flag.ts'
+import type { Hook } from '../../schemas/hook.ts'
+import type { Notifier } from '../../schemas/notifier.ts'
+import type { Plan, Schedule } from '../../schemas/plan.ts'
 import type { Environment, Project } from '../../schemas/project.ts'
 import type { Segment } from '../../schemas/segment.ts'
+import type { Trigger } from '../../schemas/trigger.ts'
+import type { ValveRecord } from '../../schemas/valve.ts'
 
 /** The log of projects, environments and keys. No environment of `sluice` may be called `server`. */
 export const SERVER_LOG = 'sluice/server'
@@ -22,9 +28,16 @@ export function logOf(project: string, environment: string): string {
 export interface DocumentOf {
   flag: Flag
   segment: Segment
+  hook: Hook
+  trigger: Trigger
+  notifier: Notifier
+  valve: ValveRecord
+  plan: Plan
+  schedule: Schedule
   project: Project
   environment: Environment
   key: AccessKey
+  chat: Chat
 }
 
 export type Documents = { readonly [T in DocumentType]: ReadonlyMap<string, DocumentOf[T]> }

@@ -96,4 +96,14 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
         .execute()
     },
   },
+  '0003-secrets': {
+    async up(db: Kysely<unknown>) {
+      await db.schema
+        .createTable('secrets')
+        .addColumn('id', 'text', column => column.primaryKey())
+        .addColumn('sealed', 'text', column => column.notNull())
+        .addColumn('createdAt', 'bigint', column => column.notNull())
+        .execute()
+    },
+  },
 }

@@ -7,6 +7,7 @@ import { type Dialect, Kysely, Migrator, sql, type Transaction } from 'kysely'
 import { SluiceError } from '../../schemas/errors.ts'
 import { type CountStorage, countStorage } from './counts.ts'
 import { MIGRATIONS } from './migrations.ts'
+import { type SecretStorage, secretStorage } from './secrets.ts'
 import type { ChangeRow, DocumentRow, LogRow, Tables } from './tables.ts'
 
 /** Rows per statement: at most six values each, well below the 32,766 of SQLite and the 65,535 of PostgreSQL. */
@@ -68,6 +69,7 @@ export interface Storage {
   probe(): Promise<void>
   /** What is counted beside the logs. */
   readonly counts: CountStorage
+  readonly secrets: SecretStorage
   close(): Promise<void>
 }
 
@@ -139,6 +141,7 @@ export async function openStorage(database: Database): Promise<Storage> {
       }),
     probe: () => guarded(() => probe(db)),
     counts: countStorage(db, guarded),
+    secrets: secretStorage(db, guarded),
     close: () => guarded(() => db.destroy()),
   }
 }

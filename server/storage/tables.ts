@@ -12,6 +12,7 @@ export interface Tables {
   /** Evaluations of one flag on one day (days since 1970, UTC), by the hour. */
   hour_counts: { day: number; flag: number; counts: Uint8Array }
   problems: ProblemRow
+  secrets: SecretRow
 }
 
 /** Where a log stands. */
@@ -78,4 +79,12 @@ export interface ProblemRow {
   readonly lastSeen: number
   readonly instance: string
   readonly sdk: string
+}
+
+/** A secret that the server uses; sealed by a key that is not in the database. */
+export interface SecretRow {
+  readonly id: string
+  readonly sealed: string
+  /** Milliseconds since 1970. */
+  readonly createdAt: number
 }

@@ -5,6 +5,7 @@
 import type { Change } from '../../schemas/change.ts'
 import type { Flag } from '../../schemas/flag.ts'
 import type { Segment } from '../../schemas/segment.ts'
+import { emptyMaps } from '../../server/log/memory.ts'
 import type { State } from '../../server/log/types.ts'
 
 /** What stands at a place: a number for each document. */
@@ -50,7 +51,7 @@ export class ModelLog {
   state(): State {
     if (this.#state !== null) return this.#state
     const { epoch, revision, hash } = this
-    const documents = { ...this.#documents, project: new Map(), environment: new Map(), key: new Map() }
+    const documents = { ...emptyMaps(), ...this.#documents }
     this.#state = { log: 'model', epoch, revision, hash, documents }
     return this.#state
   }

@@ -2,6 +2,7 @@
 import type { Flag, FlagInput } from '../../../schemas/flag.ts'
 import type { Segment, SegmentInput } from '../../../schemas/segment.ts'
 import { completeFlag } from '../../../server/flags/defaults.ts'
+import { emptyMaps } from '../../../server/log/memory.ts'
 import type { State } from '../../../server/log/types.ts'
 import { completeSegment } from '../../../server/segments/validate.ts'
 
@@ -22,11 +23,9 @@ export function stateOf(flags: readonly Flag[], segments: readonly Segment[] = [
     epoch: 'e',
     revision: 1,
     documents: {
+      ...emptyMaps(),
       flag: new Map(flags.map(item => [item.key, item])),
       segment: new Map(segments.map(item => [item.key, item])),
-      project: new Map(),
-      environment: new Map(),
-      key: new Map(),
     },
   }
 }
