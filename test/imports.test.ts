@@ -23,7 +23,7 @@ const allowed: Readonly<Record<string, { folders: readonly string[]; packages: r
   },
   server: {
     folders: ['schemas', 'sdk/evaluator', 'server'],
-    packages: ['fastify', '@fastify/*', 'better-sqlite3', 'kysely', 'ws', 'prom-client', 'pino', 'close-with-grace', 'zod'],
+    packages: ['fastify', '@fastify/*', 'better-sqlite3', 'kysely', 'ws', 'prom-client', 'pino', 'close-with-grace', 'undici', 'zod'],
     node: true,
   },
   cli: { folders: ['schemas', 'cli'], packages: ['commander', 'picocolors', 'yaml', 'zod'], node: true },
