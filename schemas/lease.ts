@@ -48,6 +48,8 @@ export const grantSchema = z.looseObject({
   type: z.literal('grant'),
   /** Instances of the environment that may be using its limits. */
   instances: z.number().int().min(1),
+  /** The server has just started and lends nothing yet: until the next frame instances keep to their own shares. */
+  learning: z.boolean().optional(),
   keys: z
     .array(
       z.looseObject({

@@ -88,6 +88,8 @@ export class Limiter implements Limits {
   #toldLink = 0
   /** Since when the server owes an answer; null for not. At the start it does. */
   #unansweredSince: number | null = 0
+  /** Nobody lends: the link was lost, or the server has just started and learns what was lent. */
+  #isUnlent = false
   #isCutOff = false
 
   constructor({ monotonic, wake, countersMax }: LimiterOptions) {
@@ -346,12 +348,15 @@ export class Limiter implements Limits {
     this.#turnTo(now)
     this.#isUp = false
     this.#unansweredSince ??= this.#now
+    // The other end knows it too, and sets its share aside: there is nothing to wait for.
+    if (this.#link > 0) this.#isUnlent = true
+    this.#judge()
   }
 
   granted(frame: unknown, now: number): void {
     this.#turnTo(now)
     if (!this.#isUp || !isObject(frame) || !Array.isArray(frame.keys)) return
-    const { instances } = frame
+    const { instances, learning } = frame
     if (Number.isSafeInteger(instances) && (instances as number) >= 1) {
       // A server that has just started does not know yet what it is to be told: until then the larger number is the safe one.
       const isEarly = this.#isFirstFrame && this.#isTold && this.#toldLink < this.#link
@@ -362,7 +367,8 @@ export class Limiter implements Limits {
       this.#isTold = true
     }
     this.#unansweredSince = null
-    this.#isCutOff = false
+    this.#isUnlent = learning === true
+    this.#judge()
     for (const row of frame.keys as readonly unknown[]) if (isObject(row)) this.#grantedRow(row)
   }
 
@@ -401,9 +407,9 @@ export class Limiter implements Limits {
     return frame
   }
 
-  /** Whether the server has been silent for too long. */
+  /** Whether nobody lends, or the server has been silent for too long. */
   #judge(): void {
-    this.#isCutOff = this.#unansweredSince !== null && this.#now - this.#unansweredSince >= LEASE_TTL_MS
+    this.#isCutOff = this.#isUnlent || (this.#unansweredSince !== null && this.#now - this.#unansweredSince >= LEASE_TTL_MS)
   }
 
   /** Nothing was heard for so long, or the link is known to be down: cut off, or soon to be. */

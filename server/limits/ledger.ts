@@ -31,6 +31,8 @@ export interface Ledger {
   report(instance: string, lease: Lease, now: number): void
   /** Share out what there is: every `LEASE_INTERVAL_MS`. At most one frame for each instance; no entry for those with nothing to hear. */
   round(now: number): Grants | Promise<Grants>
+  /** Whether nothing is lent yet, after a restart. */
+  isLearning(now: number): boolean
   /** Instances that may be using the limits: those connected, those that fell silent, and after a restart those that are expected. */
   instances(now: number): number
   /** The counters of a flag, those with most admitted in the last minute first. */

@@ -101,7 +101,8 @@ export function openLending(options: {
     const instances = book.ledger.instances(now)
     if (book.senders.size === 0 || (instances < book.told * STEP && instances > book.told / STEP)) return
     book.told = instances
-    for (const send of book.senders.values()) send({ type: 'grant', instances, keys: [] })
+    const learning = book.ledger.isLearning(now) ? { learning: true } : {}
+    for (const send of book.senders.values()) send({ type: 'grant', instances, ...learning, keys: [] })
   }
 
   async function round(book: Book): Promise<void> {

@@ -110,6 +110,10 @@ export class MemoryLedger implements Ledger {
     return this.#fleet.count(now)
   }
 
+  isLearning(now: number): boolean {
+    return now < this.#learningUntil
+  }
+
   join(name: string, now: number): void {
     const { instance, replaced } = this.#fleet.join(name, now)
     if (replaced !== null) this.#release(replaced)
@@ -324,7 +328,7 @@ export class MemoryLedger implements Ledger {
 
   /** Full, but for what the same key has used up under another variation. While learning, nothing. */
   #firstLevel(groups: ReadonlyMap<string, Group>, mine: Group, key: string, policy: Policy, now: number): number {
-    if (policy.kind === 'unlimited' || now < this.#learningUntil) return 0
+    if (policy.kind === 'unlimited' || this.isLearning(now)) return 0
     let level = policy.depth
     for (const group of groups.values()) {
       const other = group === mine ? undefined : group.counters.get(key)
@@ -370,7 +374,7 @@ export class MemoryLedger implements Ledger {
 
   round(now: number): Grants {
     // Nobody is answered: instances live on what they hold and on their safe shares meanwhile.
-    if (now < this.#learningUntil) return new Map()
+    if (this.isLearning(now)) return new Map()
     if (now - this.#sweptAt >= SWEEP_MS) this.#sweep(now)
     for (const counter of this.#waiting) this.#shareOut(counter, now)
     const grants = new Map<string, Grant>()
@@ -459,7 +463,7 @@ export class MemoryLedger implements Ledger {
       keys: busiest.map(({ counter }) => this.#usageOf(counter, now)),
       instances: this.#fleet.count(now),
       silent: this.#fleet.silent(),
-      learningUntil: now < this.#learningUntil ? this.#learningUntil : null,
+      learningUntil: this.isLearning(now) ? this.#learningUntil : null,
     }
   }
 

@@ -66,10 +66,7 @@ t.test('a decision says what it decided, and its headers follow the draft', asyn
   t.ok(denied.retryAfterMs >= LEASE_INTERVAL_MS && denied.retryAfterMs < 1_000)
   t.equal(denied.headers['Retry-After'], '1')
   t.equal(denied.headers.RateLimit, '"api";r=0;t=1')
-  t.equal(
-    limiter.take(outcome({ rate: 0.5, unit: 'a "b"' }), acme, undefined).headers['RateLimit-Policy'],
-    '"api";q=1;w=2;qu="a \\"b\\""',
-  )
+  t.equal(limiter.take(outcome({ rate: 0.5, unit: 'a "b"' }), acme, undefined).headers['RateLimit-Policy'], '"api";q=1;w=2;qu="a \\"b\\""')
 })
 
 t.test('cut, too costly, unlimited, and what is no rate', async t => {
@@ -246,6 +243,31 @@ t.test('a slot that the server no longer knows is named again', async t => {
   bench.limiter.take(limit, acme, undefined)
   bench.limiter.granted({ type: 'grant', instances: 1, keys: [{ slot, tokens: 0, ttlMs: 0, gone: true }] }, bench.now)
   t.match(bench.pass(1_000)[0]?.keys[0], { slot, key: 'acme' })
+})
+
+t.test('whoever lost its link lives on its own share from then on, until a server lends again', async t => {
+  const { limiter, pass } = started(4)
+  const limit = outcome()
+  const second = (): number => {
+    let allowed = 0
+    for (let i = 0; i < 20; i++) {
+      pass(50)
+      if (limiter.take(limit, acme, undefined).allowed) allowed++
+    }
+    return allowed
+  }
+  while (limiter.take(limit, acme, undefined).allowed);
+  pass(100)
+  limiter.disconnected(100)
+  const apart = second()
+  t.ok(apart >= 9 && apart <= 11, `a quarter of 40 a second at once, not after it has waited for an answer: ${apart}`)
+  limiter.connected(1_100)
+  limiter.granted({ type: 'grant', instances: 4, learning: true, keys: [] }, 1_100)
+  const learning = second()
+  t.ok(learning >= 9 && learning <= 11, `the same while a new server learns: ${learning}`)
+  limiter.granted({ type: 'grant', instances: 4, keys: [] }, 2_100)
+  const lent = second()
+  t.ok(lent <= 1, `then it has what it is lent, here nothing: ${lent}`)
 })
 
 t.test('it sleeps when nobody asks, and says farewell with all that it holds', async t => {
