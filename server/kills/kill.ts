@@ -10,8 +10,9 @@ import type { Kill, KillRequest } from '../../schemas/kill.ts'
 import { KILLS_MAX } from '../../schemas/limits.ts'
 import { moment } from '../clock.ts'
 import { arranged } from '../flags/arrange.ts'
+import { findFlag } from '../flags/find.ts'
 import { clauseProblems } from '../flags/validate.ts'
-import type { State } from '../log/types.ts'
+import type { PlannedEdit, State } from '../log/types.ts'
 
 /** What the server adds to a request. */
 export interface KillStamp {
@@ -65,6 +66,54 @@ export function laidOver(state: State, flag: Flag, request: KillRequest, stamp: 
     ...(request.incident === undefined ? {} : { incident: request.incident }),
   }
   return { kill, existing: false, flag: arranged({ ...flag, kills: [...flag.kills, kill] }) }
+}
+
+export interface Skipped {
+  readonly flag: string
+  readonly code: string
+  readonly message: string
+}
+
+/**
+ * The same kill over many flags. One that cannot be killed so (it does not exist, or lacks the variation) is skipped and
+ * named, so that the others are not kept waiting. Errors: those of `laidOver` when none can be killed, `FLAG_NOT_FOUND`.
+ */
+export function laidOverAll(
+  state: State,
+  keys: readonly string[],
+  request: KillRequest,
+  stamp: KillStamp,
+): { readonly killings: readonly Killing[]; readonly skipped: readonly Skipped[] } {
+  const killings: Killing[] = []
+  const skipped: Skipped[] = []
+  let refusal: SluiceError | undefined
+  for (const key of new Set(keys)) {
+    try {
+      killings.push(laidOver(state, findFlag(state, key), request, stamp))
+    } catch (error) {
+      if (!(error instanceof SluiceError)) throw error
+      refusal ??= error
+      skipped.push({ flag: key, code: error.code, message: error.message })
+    }
+  }
+  if (killings.length === 0 && refusal !== undefined) throw refusal
+  return { killings, skipped }
+}
+
+/** What kills write: those that stood already write nothing. */
+export function killEdits(killings: readonly Killing[]): PlannedEdit[] {
+  return killings.filter(killing => !killing.existing).map(({ flag }): PlannedEdit => ({ type: 'flag', key: flag.key, after: flag }))
+}
+
+/** The keys of the flags with a tag, sorted. Error: `FLAG_NOT_FOUND` when none has it. */
+export function taggedFlags(state: State, tag: string): string[] {
+  const keys = [...state.documents.flag.values()].filter(flag => flag.tags?.includes(tag) ?? false).map(flag => flag.key)
+  if (keys.length > 0) return keys.sort()
+  const known = [...new Set([...state.documents.flag.values()].flatMap(flag => flag.tags ?? []))].sort().slice(0, 20)
+  throw new SluiceError(
+    'FLAG_NOT_FOUND',
+    `No flag in "${state.log}" has the tag "${tag}". Tags in use: ${known.length === 0 ? 'none' : known.join(', ')}.`,
+  )
 }
 
 /** The flag without some of its kills; the others keep their order. */

@@ -17,7 +17,7 @@ import { writeFields, written } from '../http/write.ts'
 import type { PlannedEdit, State } from '../log/types.ts'
 import { downstreamOf } from '../rulesets/check.ts'
 import type { Services } from '../services.ts'
-import { type Killing, laidOver, lifted } from './kill.ts'
+import { killEdits, type Killing, laidOver, laidOverAll, lifted, type Skipped, taggedFlags } from './kill.ts'
 
 const ENVIRONMENT = '/api/v1/projects/:project/environments/:environment'
 
@@ -69,7 +69,7 @@ export function killRoutes(app: FastifyInstance, services: Services): void {
         evenIfStorageFails: true,
         plan(state) {
           killing = laidOver(state, findFlag(state, call.params.flag ?? ''), call.body, stamp)
-          return killing.existing ? [] : [{ type: 'flag', key: killing.flag.key, after: killing.flag }]
+          return killEdits([killing])
         },
       })
       if (fields.dryRun || killing?.existing === true) call.reply.code(200)
@@ -106,31 +106,17 @@ export function killRoutes(app: FastifyInstance, services: Services): void {
       const fields = { ...writeFields(call), comment: writeFields(call).comment ?? call.body.reason }
       const stamp = { actor: call.actor.name, now: services.clock.now() }
       const { tag: tagged, flags, ...request } = call.body
-      let killings: Killing[] = []
-      let skipped: { flag: string; code: string; message: string }[] = []
+      let killings: readonly Killing[] = []
+      let skipped: readonly Skipped[] = []
       const commit = await services.log.commit({
         log,
         ...fields,
         action: 'flag.kill',
         evenIfStorageFails: true,
         plan(state) {
-          const keys = tagged === undefined ? [...new Set(flags ?? [])] : taggedFlags(state, tagged)
-          killings = []
-          skipped = []
-          let refusal: SluiceError | undefined
-          for (const key of keys) {
-            try {
-              killings.push(laidOver(state, findFlag(state, key), request, stamp))
-            } catch (error) {
-              if (!(error instanceof SluiceError)) throw error
-              refusal ??= error
-              skipped.push({ flag: key, code: error.code, message: error.message })
-            }
-          }
-          if (killings.length === 0 && refusal !== undefined) throw refusal
-          return killings
-            .filter(killing => !killing.existing)
-            .map((killing): PlannedEdit => ({ type: 'flag', key: killing.flag.key, after: killing.flag }))
+          const keys = tagged === undefined ? (flags ?? []) : taggedFlags(state, tagged)
+          ;({ killings, skipped } = laidOverAll(state, keys, request, stamp))
+          return killEdits(killings)
         },
       })
       if (fields.dryRun || commit.change === null) call.reply.code(200)
@@ -233,15 +219,4 @@ function affectedBy(
   // From memory alone: a kill waits for nothing that it does not need.
   const counts = [...killed, ...downstream].map(flag => [flag, services.usage.lastHour(log, flag)] as const)
   return { downstream, lastHour: Object.fromEntries(counts.filter(([, count]) => count > 0)) }
-}
-
-/** The keys of the flags with a tag, sorted. Error: `FLAG_NOT_FOUND` when none has it. */
-function taggedFlags(state: State, tag: string): string[] {
-  const keys = [...state.documents.flag.values()].filter(flag => flag.tags?.includes(tag) ?? false).map(flag => flag.key)
-  if (keys.length > 0) return keys.sort()
-  const known = [...new Set([...state.documents.flag.values()].flatMap(flag => flag.tags ?? []))].sort().slice(0, 20)
-  throw new SluiceError(
-    'FLAG_NOT_FOUND',
-    `No flag in "${state.log}" has the tag "${tag}". Tags in use: ${known.length === 0 ? 'none' : known.join(', ')}.`,
-  )
 }
