@@ -3,29 +3,13 @@
  * inside a write's turn. The rule stands in one environment, before its other rules; the variation in each that has the
  * flag, as what a flag is belongs to the project.
  */
-import { isDeepStrictEqual } from 'node:util'
-import type { Clause } from '../../schemas/clause.ts'
 import { type ErrorDetail, SluiceError } from '../../schemas/errors.ts'
-import type { Flag, Rule, Serve, Variation } from '../../schemas/flag.ts'
+import type { Flag, Rule } from '../../schemas/flag.ts'
 import { type Hold, HOLD_PREFIX, type HoldRequest } from '../../schemas/hold.ts'
-import { RULES_MAX, VARIATIONS_MAX } from '../../schemas/limits.ts'
 import type { RateValue } from '../../schemas/values.ts'
 import { rateOf } from '../../sdk/evaluator/rate.ts'
-import { arranged } from '../flags/arrange.ts'
+import { firstServed, frontedBy, frontId, type FrontPlace, putInFront, takenAway } from '../flags/front.ts'
 import { RATE_STEP_MAX, rateText } from '../flags/ratestep.ts'
-import { clauseText } from '../kills/kill.ts'
-import { hashOf } from '../log/canonical.ts'
-
-const ID_DIGITS = 10
-
-export interface HoldPlace {
-  /** `default/production`, for messages and as a key of `standing`. */
-  readonly log: string
-  /** The flag in every environment that has it, by log. */
-  readonly standing: ReadonlyMap<string, Flag>
-  /** Whether a prerequisite of another flag, anywhere, asks for this variation of the flag. */
-  isNeeded(variation: string): boolean
-}
 
 export interface Holding {
   readonly hold: Hold
@@ -34,12 +18,6 @@ export interface Holding {
   /** Every flag as it shall stand, by log; those that stay as they are included. */
   readonly flags: ReadonlyMap<string, Flag>
   readonly warnings: readonly ErrorDetail[]
-}
-
-/** The id of the hold of these clauses, whatever their order. */
-export function holdId(clauses: readonly Clause[]): string {
-  const texts = clauses.map(clause => clauseText({ ...clause, values: clause.op === 'between' ? clause.values : clause.values.toSorted() }))
-  return `${HOLD_PREFIX}${hashOf(texts.sort()).slice(0, ID_DIGITS)}`
 }
 
 /** The holds of a flag, in the order of its rules. */
@@ -51,7 +29,7 @@ export function holdsOf(flag: Flag): Hold[] {
  * Errors: `INVALID_FLAG` (of another kind), `RATE_STEP_TOO_LARGE` (a cut, or much more than stood, unless `force`), `LIMIT_EXCEEDED`.
  * Whether the value itself can be is for `checkEdits` to say.
  */
-export function planHold(place: HoldPlace, flag: Flag, request: HoldRequest, force: boolean): Holding {
+export function planHold(place: FrontPlace, flag: Flag, request: HoldRequest, force: boolean): Holding {
   if (flag.kind !== 'rate-limit') {
     throw new SluiceError(
       'INVALID_FLAG',
@@ -59,55 +37,44 @@ export function planHold(place: HoldPlace, flag: Flag, request: HoldRequest, for
       { details: [{ path: 'kind', code: 'not_a_limit', message: `is ${flag.kind}, not rate-limit` }] },
     )
   }
-  const id = holdId(request.clauses)
+  const id = frontId(HOLD_PREFIX, request.clauses)
   const standing = flag.rules.find(rule => rule.id === id)
   const before = standing === undefined ? null : holdOf(flag, standing)
   const usual = flag.variations.find(({ key }) => key === firstServed(flag.fallthrough))?.value
   const value = wholeValue(request, before?.value ?? usual)
   if (!force) refuseStep(place.log, flag, value, before?.value, usual)
 
-  const variation = variationFor(place, flag, id, value)
-  const rule: Rule = { id, description: request.reason, clauses: request.clauses, serve: { variation } }
-  const isSame = before !== null && before.variation === variation
-  // A hold that stands keeps its place and its reason when nothing about the rate is new.
-  const rules = isSame && flag.rules[0] === standing ? flag.rules : [rule, ...flag.rules.filter(other => other.id !== id)]
-  if (rules.length > RULES_MAX) throw tooMany(place.log, flag, 'rules', RULES_MAX)
-  const flags = new Map<string, Flag>()
-  for (const [log, other] of place.standing) {
-    const has = other.variations.some(({ key }) => key === variation)
-    const variations = has ? other.variations : [...other.variations, { key: variation, value: value as Variation['value'] }]
-    if (variations.length > VARIATIONS_MAX) throw tooMany(log, other, 'variations', VARIATIONS_MAX)
-    flags.set(log, { ...other, variations, ...(log === place.log ? { rules } : {}) })
-  }
-  const gained = [...place.standing].filter(([, other]) => !other.variations.some(({ key }) => key === variation)).map(([log]) => log)
+  const rate = rateOf(value)
+  // One counter for all who are served it: shared with nobody outside this hold.
+  const isShared = rate === null || rate.keyBy.length > 0
+  const front = { prefix: HOLD_PREFIX, id, clauses: request.clauses, reason: request.reason, value, isShared }
+  const { variation, flags, gained } = putInFront(place, flag, { ...front, name: isShared ? keyOf(value) : id })
   const hold = { id, clauses: request.clauses, variation, value, reason: request.reason }
-  return { hold, before, flags: withoutLeft(place, flags, before, variation), warnings: warningsOf(flag, hold, gained) }
+  return { hold, before, flags, warnings: warningsOf(flag, hold, gained) }
 }
 
 /** Error: `LIMIT_NOT_FOUND`. */
-export function planRelease(place: HoldPlace, flag: Flag, id: string): Holding {
+export function planRelease(place: FrontPlace, flag: Flag, id: string): Holding {
   const rule = flag.rules.find(each => each.id === id)
   const hold = rule === undefined ? null : holdOf(flag, rule)
-  if (hold === null) {
+  if (rule === undefined || hold === null) {
     const known = holdsOf(flag).map(each => each.id)
     const standing = known.length === 0 ? 'None stands on it.' : `Standing are ${known.slice(0, 20).join(', ')}.`
     throw new SluiceError('LIMIT_NOT_FOUND', `Flag "${flag.key}" in "${place.log}": has no limit "${id}". ${standing}`)
   }
-  const flags = new Map(place.standing)
-  flags.set(place.log, { ...flag, rules: flag.rules.filter(each => each !== rule) })
-  return { hold, before: hold, flags: withoutLeft(place, flags, hold, null), warnings: [] }
+  return { hold, before: hold, flags: takenAway(place, flag, rule, HOLD_PREFIX), warnings: [] }
 }
 
 function holdOf(flag: Flag, rule: Rule): Hold | null {
-  if (!rule.id.startsWith(HOLD_PREFIX) || !('variation' in rule.serve)) return null
-  const { variation } = rule.serve
-  const value = flag.variations.find(({ key }) => key === variation)?.value
-  if (value === undefined) return null
-  return { id: rule.id, clauses: rule.clauses, variation, value: value as RateValue, reason: rule.description ?? null }
-}
-
-function firstServed(serve: Serve): string | undefined {
-  return 'variation' in serve ? serve.variation : serve.rollout.weights[0]?.variation
+  const variation = frontedBy(flag, rule, HOLD_PREFIX)
+  if (variation === null) return null
+  return {
+    id: rule.id,
+    clauses: rule.clauses,
+    variation: variation.key,
+    value: variation.value as RateValue,
+    reason: rule.description ?? null,
+  }
 }
 
 /** What was asked for, with what was left out as it stood. A burst belongs to its rate, and is not taken along. */
@@ -145,70 +112,10 @@ function refuseStep(log: string, flag: Flag, value: RateValue, before: unknown, 
   )
 }
 
-/** The variation that has this value in every environment, or the key of a new one. */
-function variationFor(place: HoldPlace, flag: Flag, id: string, value: RateValue): string {
-  const flags = [...place.standing.values()]
-  const rate = rateOf(value)
-  // One counter for all who are served it: shared with nobody outside this hold.
-  const isShared = rate !== null && rate.keyBy.length === 0
-  const isFit = (other: Flag, key: string, canLack: boolean): boolean => {
-    const found = other.variations.find(variation => variation.key === key)
-    return found === undefined ? canLack : isDeepStrictEqual(found.value, value)
-  }
-  const same = isShared ? [] : flag.variations.filter(({ key }) => flags.every(other => isFit(other, key, true)))
-  if (same[0] !== undefined) return same[0].key
-  const name = isShared ? id : keyOf(value)
-  for (let i = 1; ; i++) {
-    const key = i === 1 ? name : `${name}-${i}`
-    if (flags.every(other => isFit(other, key, true))) return key
-  }
-}
-
 /** `limit-10-per-second`, `limit-cut`, `limit-unlimited`. */
 function keyOf(value: RateValue): string {
   if ('unlimited' in value) return `${HOLD_PREFIX}unlimited`
   return value.rate === 0 ? `${HOLD_PREFIX}cut` : `${HOLD_PREFIX}${String(value.rate).replace('+', '')}-per-${value.per}`
-}
-
-/** A variation that was made for the hold and serves nobody any more goes with it, everywhere. */
-function withoutLeft(
-  place: HoldPlace,
-  flags: ReadonlyMap<string, Flag>,
-  before: Hold | null,
-  variation: string | null,
-): ReadonlyMap<string, Flag> {
-  const left = before?.variation
-  const stays =
-    left === undefined ||
-    left === variation ||
-    !left.startsWith(HOLD_PREFIX) ||
-    place.isNeeded(left) ||
-    [...flags.values()].some(flag => isServed(flag, left))
-  return new Map(
-    [...flags].map(([log, flag]) => {
-      const variations: Variation[] = stays ? flag.variations : flag.variations.filter(({ key }) => key !== left)
-      return [log, arranged({ ...flag, variations })] as const
-    }),
-  )
-}
-
-function isServed(flag: Flag, variation: string): boolean {
-  const serves = (serve: Serve): boolean =>
-    'variation' in serve ? serve.variation === variation : serve.rollout.weights.some(weight => weight.variation === variation)
-  return (
-    flag.offVariation === variation ||
-    serves(flag.fallthrough) ||
-    flag.rules.some(rule => serves(rule.serve)) ||
-    flag.targets.some(target => target.variation === variation) ||
-    flag.kills.some(kill => kill.variation === variation)
-  )
-}
-
-function tooMany(log: string, flag: Flag, what: string, most: number): SluiceError {
-  const message = `would have more than ${most} ${what}`
-  return new SluiceError('LIMIT_EXCEEDED', `Flag "${flag.key}" in "${log}": ${message}. Remove those nobody needs first.`, {
-    details: [{ path: what, code: 'too_many', message }],
-  })
 }
 
 /** Why the hold may not do what was meant, and what it did besides. */

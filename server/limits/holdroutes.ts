@@ -8,12 +8,12 @@ import { role } from '../access/policy.ts'
 import { environmentLog } from '../environments/find.ts'
 import { commitEverywhere, projectEnvironments } from '../flags/everywhere.ts'
 import { findFlag } from '../flags/find.ts'
+import { type FrontPlace, frontPlace } from '../flags/front.ts'
 import { route, writeQuerySchema } from '../http/route.ts'
 import { leftBy, writeFields } from '../http/write.ts'
-import { logOf, type State } from '../log/types.ts'
 import { checkEdits } from '../rulesets/check.ts'
 import type { Services } from '../services.ts'
-import { type Holding, type HoldPlace, holdsOf, planHold, planRelease } from './hold.ts'
+import { type Holding, holdsOf, planHold, planRelease } from './hold.ts'
 
 const LIMITS = '/api/v1/projects/:project/environments/:environment/flags/:flag/limits'
 
@@ -103,7 +103,7 @@ async function write(
   services: Services,
   params: Readonly<Record<string, string>>,
   fields: ReturnType<typeof writeFields>,
-  plan: (place: HoldPlace, flag: Flag) => Holding,
+  plan: (place: FrontPlace, flag: Flag) => Holding,
 ) {
   const { project = '', environment = '', flag: key = '' } = params
   const log = environmentLog(services, params)
@@ -111,13 +111,7 @@ async function write(
   let holding: Holding | undefined
   const { revisions, changes, commits } = await commitEverywhere(services, environments, fields, 'flag.limit', state => {
     // Planned anew for each environment: the plans of one write share its turn, so they all see the same and say the same.
-    const place = placeOf(
-      services,
-      log,
-      key,
-      environments.map(each => logOf(each.project, each.environment)),
-    )
-    holding = plan(place, findFlag(services.log.state(log), key))
+    holding = plan(frontPlace(services, log, key, environments), findFlag(services.log.state(log), key))
     const after = holding.flags.get(state.log)
     return after === undefined ? [] : checkEdits(state, [{ type: 'flag', key, after }])
   })
@@ -135,24 +129,4 @@ async function write(
     elsewhere,
   }
   return { holding, written }
-}
-
-function placeOf(services: Services, log: string, key: string, logs: readonly string[]): HoldPlace {
-  const states: State[] = logs.map(name => services.log.state(name))
-  const standing = new Map(
-    states.flatMap(state => {
-      const flag = state.documents.flag.get(key)
-      return flag === undefined ? [] : [[state.log, flag] as const]
-    }),
-  )
-  return {
-    log,
-    standing,
-    isNeeded: variation =>
-      states.some(state =>
-        [...state.documents.flag.values()].some(flag =>
-          flag.prerequisites.some(each => each.flag === key && each.variations.includes(variation)),
-        ),
-      ),
-  }
 }
