@@ -12,7 +12,7 @@ import type { Prepared } from '../sdk/evaluator/prepare.ts'
 import type { Access } from './access/policy.ts'
 import type { Clock } from './clock.ts'
 import type { Config } from './config.ts'
-import type { ChangeLog, Commit } from './log/types.ts'
+import type { ChangeLog, Commit, PlannedEdit, State } from './log/types.ts'
 import type { Secrets } from './secrets/secrets.ts'
 
 export interface Services {
@@ -135,6 +135,11 @@ export interface Notice {
 export interface Valves {
   /** As last recorded in the log; a valve that never moved flows. */
   record(log: string, flag: string): ValveRecord | null
+  /**
+   * The percentage that a person or a trigger lets through at most: 100 without a throttle, 0 while the flag is killed for everyone
+   * or off. What the valve does by itself is in `record`. Errors: `FLAG_NOT_FOUND`, `INVALID_FLAG` (no valve).
+   */
+  standing(log: string, flag: string): number
   /** Told after a transition is in the log. */
   subscribe(
     listener: (moved: { readonly log: string; readonly record: ValveRecord; readonly before: ValveRecord | null }) => void,
@@ -152,6 +157,8 @@ export interface By {
   readonly actor: Actor
   readonly comment: string
   readonly dryRun?: boolean
+  /** What else belongs into the same commit, planned on the same state in the same turn. May throw, and then nothing is done. */
+  readonly also?: (state: State) => readonly PlannedEdit[]
 }
 
 /** Rollout plans, as triggers and guards reach them. */
