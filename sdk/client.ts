@@ -5,6 +5,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Flag } from '../schemas/flag.ts'
 import type { EvaluationError, ValueType } from '../schemas/reason.ts'
+import { SLICE_MS } from '../schemas/protocol.ts'
 import type { Segment } from '../schemas/segment.ts'
 import { type Cache, cacheFile } from './cache.ts'
 import type { Clock, Timer } from './clock.ts'
@@ -20,9 +21,10 @@ import { Limiting } from './limiting.ts'
 import { Listeners } from './listeners.ts'
 import { type Delta, parseMessage, type Whole } from './messages.ts'
 import { duration, type Settings } from './options.ts'
+import { Outcomes } from './outcomes.ts'
 import { Saver } from './saver.ts'
 import type { Link, Transport } from './transport.ts'
-import type { Acquired, Context, Details, Events, Explanation, Json, Limited, Ready, Sluice, Status } from './types.ts'
+import type { Acquired, Context, Details, Events, Explanation, Json, Limited, Ready, Reported, Sluice, Status } from './types.ts'
 import { VERSION } from './version.ts'
 
 /** What this SDK is, as the server shows it. */
@@ -52,7 +54,8 @@ class Client implements Sluice {
   /** Null when the options name no server. */
   readonly #transport: Transport | null
   readonly #saver: Saver | null
-  readonly #counts = new Counts()
+  readonly #outcomes = new Outcomes()
+  readonly #counts = new Counts(this.#outcomes)
   readonly #limiting: Limiting
 
   #prepared: Prepared = prepare({ flags: [], segments: [] }, 0)
@@ -75,6 +78,8 @@ class Client implements Sluice {
   #isHandling = false
 
   #reportTimer: Timer | null = null
+  /** When the slice of outcomes began. */
+  #sliceAt: number
   #rulesets = 0
 
   readonly #listeners: Listeners
@@ -90,6 +95,7 @@ class Client implements Sluice {
     this.#clock = clock
     this.#random = random
     this.#since = clock.now()
+    this.#sliceAt = clock.monotonic()
     const { base, key, logger } = settings
     this.#listeners = new Listeners(logger)
     this.#limiting = new Limiting(clock, lease => this.#send(lease))
@@ -231,6 +237,17 @@ class Client implements Sluice {
     if (outcome.value === undefined) this.#counts.addError(flag, outcome.evaluation, null)
     else this.#counts.add(outcome)
     return outcome
+  }
+
+  report(flag: string, context: Context, reported: Reported): void {
+    const prepared = flag === this.#lastKey ? this.#last : this.#find(flag)
+    if (prepared === undefined) return
+    try {
+      this.#outcomes.add(decideSafely(prepared, context, null), context, '', reported)
+    } catch (error) {
+      // A getter that throws, or nothing at all where the outcome should be.
+      this.#settings.logger.debug(`report of "${messageOf(flag)}" was not understood: ${messageOf(error)}`)
+    }
   }
 
   track(event: string, value?: number): void {
@@ -481,8 +498,17 @@ class Client implements Sluice {
   #reportLater(): void {
     this.#reportTimer = this.#clock.after(REPORT_INTERVAL_MS, () => {
       void this.#report()
+      this.#endSlice()
       this.#reportLater()
     })
+  }
+
+  /** After a report, so that what it sent was all of one slice: it lasts at least `SLICE_MS`. */
+  #endSlice(): void {
+    const now = this.#clock.monotonic()
+    if (now - this.#sliceAt < SLICE_MS) return
+    this.#sliceAt = now
+    this.#outcomes.endSlice()
   }
 
   /** Over the stream, or beside it while polling works; otherwise the sums wait. The last ones are sent unless the server is known to be dark. */

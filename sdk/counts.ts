@@ -5,6 +5,7 @@
 import { KEY_LENGTH_MAX } from '../schemas/limits.ts'
 import { COUNTS_MAX, TRACKED_MAX, UNKNOWN_OPERATORS_MAX, UPSTREAM_BYTES_MAX } from '../schemas/protocol.ts'
 import type { Evaluation, Outcome } from './evaluator/evaluation.ts'
+import type { OutcomeRow, Outcomes } from './outcomes.ts'
 
 /** Rows that wait to be sent. */
 export const ROWS_MAX = 10_000
@@ -57,9 +58,12 @@ export interface Report {
   readonly counts: readonly Row[]
   readonly unknownOperators: readonly UnknownOperator[]
   readonly tracked?: readonly Tracked[]
+  readonly outcomes?: readonly OutcomeRow[]
 }
 
 export class Counts {
+  /** Sent along. */
+  readonly #outcomes: Outcomes | null
   /** Those that came out since the last report. Each carries its own count: counting is one addition. */
   #counted: Outcome[] = []
   /** By flag; each fails in a few ways at most. */
@@ -71,6 +75,10 @@ export class Counts {
   #dropped = 0
   #operators: readonly UnknownOperator[] = []
   #operatorsAreNew = false
+
+  constructor(outcomes: Outcomes | null = null) {
+    this.#outcomes = outcomes
+  }
 
   /** Count an outcome that has a value. */
   add(outcome: Outcome): void {
@@ -142,14 +150,24 @@ export class Counts {
     const reports: Report[] = []
     let rows: Row[] = []
     let tracked: Tracked[] = []
+    let outcomes: OutcomeRow[] = []
+    this.#dropped += this.#outcomes?.takeDropped() ?? 0
     let bytes = 0
     const finish = (): void => {
       const unknownOperators = this.#operatorsAreNew ? this.#operators : []
-      reports.push({ type: 'counts', dropped: this.#dropped, counts: rows, unknownOperators, ...(tracked.length > 0 ? { tracked } : {}) })
+      reports.push({
+        type: 'counts',
+        dropped: this.#dropped,
+        counts: rows,
+        unknownOperators,
+        ...(tracked.length > 0 ? { tracked } : {}),
+        ...(outcomes.length > 0 ? { outcomes } : {}),
+      })
       this.#dropped = 0
       this.#operatorsAreNew = false
       rows = []
       tracked = []
+      outcomes = []
       bytes = 0
     }
     // The first message alone carries the operators.
@@ -161,6 +179,13 @@ export class Counts {
       bytes += size
       this.#tracked.delete(event)
     }
+    // Before the counts of evaluations: something may be waiting to turn back by them. They fill two or three messages at most.
+    for (const row of this.#outcomes?.take() ?? []) {
+      const size = sizeOf(row)
+      if (bytes + size > ROWS_BYTES_MAX) finish()
+      outcomes.push(row)
+      bytes += size
+    }
     for (const [key, row] of this.#rows) {
       const size = sizeOf(row)
       if (rows.length === COUNTS_MAX || bytes + size > ROWS_BYTES_MAX) {
@@ -171,7 +196,7 @@ export class Counts {
       bytes += size
       this.#rows.delete(key)
     }
-    if (rows.length + tracked.length > 0 || this.#dropped > 0 || this.#operatorsAreNew) finish()
+    if (rows.length + tracked.length + outcomes.length > 0 || this.#dropped > 0 || this.#operatorsAreNew) finish()
     return reports
   }
 
@@ -181,6 +206,7 @@ export class Counts {
     if (report.unknownOperators.length > 0) this.repeatUnknownOperators()
     for (const { count, unbucketed, ...what } of report.counts) this.#addRow(what, count, unbucketed ?? 0)
     for (const { event, count, value } of report.tracked ?? []) this.#addTracked(event, count, value)
+    this.#outcomes?.giveBack(report.outcomes ?? [])
   }
 
   /** Sum up: what was counted is let go of, a ruleset that was replaced included. */
@@ -232,6 +258,6 @@ export class Counts {
 }
 
 /** In a message, in bytes, with its comma. */
-function sizeOf(item: Row | Tracked): number {
+function sizeOf(item: Row | Tracked | OutcomeRow): number {
   return Buffer.byteLength(JSON.stringify(item)) + 1
 }

@@ -14,6 +14,7 @@ export type {
   Options,
   Ready,
   Reason,
+  Reported,
   Sluice,
   Status,
   Step,

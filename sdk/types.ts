@@ -112,6 +112,16 @@ export interface Acquired extends Limited {
   release(): void
 }
 
+/** How something done under a flag's variation ended. */
+export interface Reported {
+  /** False for a failure that the variation may be to blame for: not for what the caller did wrong, or gave up. */
+  readonly ok: boolean
+  /** How long it took. */
+  readonly ms?: number
+  /** Whether that was too long, where whoever reports has a limit for it. */
+  readonly slow?: boolean
+}
+
 /** How `connect` is told what to do. Only `url` and `key` are needed. */
 export interface Options {
   /** Where the server is: `ws://`, `wss://`, `http://` or `https://`, with a path when it stands below one. */
@@ -226,6 +236,12 @@ export interface Sluice {
   limitOrWait(flag: string, context: Context, options?: { readonly cost?: number; readonly timeoutMs?: number }): Promise<Limited>
   /** Take a place of the rate's `concurrency` for this key, in this process; give it back with `release()`. Takes no tokens. */
   acquire(flag: string, context: Context): Acquired
+  /**
+   * Say how something ended that was done under the variation this flag has for this context: what rollouts turn back by.
+   * Costs about as much as `value`, and never throws. Summed; of the context nothing is sent. A context counts once in 10 s,
+   * as a failure once and as slow once, by what the rollout chose by, or its `targetingKey`.
+   */
+  report(flag: string, context: Context, outcome: Reported): void
   /**
    * Count an event of the application's own, such as a purchase, and sum the values it comes with. The sums are sent with
    * the counts of evaluations, at most 100 names between two reports; who did it is not.

@@ -1,6 +1,7 @@
 /** The answer to an evaluation, and the types of values. */
 import type { Json } from '../../schemas/json.ts'
 import type { EvaluationError, Reason, ValueType } from '../../schemas/reason.ts'
+import type { Attribute } from './attribute.ts'
 
 /** A decision. Frozen and shared between all contexts that get it: built when the ruleset is prepared. */
 export interface Evaluation {
@@ -40,10 +41,12 @@ export interface Outcome {
   readonly evaluation: Evaluation
   /** The flag's key. */
   readonly flag: string
+  /** What the rollout chose by that decided; null where none did. */
+  readonly by: Attribute | null
 }
 
-export function outcomeOf(flag: string, evaluation: Evaluation): Outcome {
-  return { value: evaluation.value, type: evaluation.type, count: 0, plan: null, evaluation: Object.freeze(evaluation), flag }
+export function outcomeOf(flag: string, evaluation: Evaluation, by: Attribute | null = null): Outcome {
+  return { value: evaluation.value, type: evaluation.type, count: 0, plan: null, evaluation: Object.freeze(evaluation), flag, by }
 }
 
 /** The type of a flag's value or of a caller's default; null for what no flag can hold (null, undefined, a function). */

@@ -2,6 +2,7 @@
 import type { Json } from '../../schemas/json.ts'
 import { SEED_MAX, WEIGHT_TOTAL } from '../../schemas/limits.ts'
 import type { EvaluationError, Reason, ValueType } from '../../schemas/reason.ts'
+import type { Attribute } from './attribute.ts'
 import { type Gathered, prepareAttribute, prepareClauses, prepareTargets } from './clause.ts'
 import { blocksOf } from './columns.ts'
 import { type Fields, fieldsOf, frozenCopy, integerOf, listOf, Malformed, preparedList, textOf } from './document.ts'
@@ -144,10 +145,10 @@ function headOf(key: string, fields: Fields, version: number | null): Head {
 }
 
 /** @throws Malformed when there is no such variation */
-function result(head: Head, variation: string, reason: Reason, extra: Extra, path: string): Outcome {
+function result(head: Head, variation: string, reason: Reason, extra: Extra, path: string, by: Attribute | null = null): Outcome {
   const value = head.values.get(variation)
   if (value === undefined) throw new Malformed(path, `names the variation "${variation}", which the flag does not have`)
-  return outcomeOf(head.key, { value, variation, reason, type: head.type, flagVersion: head.version, ...extra })
+  return outcomeOf(head.key, { value, variation, reason, type: head.type, flagVersion: head.version, ...extra }, by)
 }
 
 function prepareKills(value: unknown, head: Head, gathered: Gathered): readonly PreparedKill[] {
@@ -238,6 +239,7 @@ function prepareRollout(
     fields.seed === undefined || fields.seed === null
       ? integerOf(flag.seed, 'seed', SEED_MAX)
       : integerOf(fields.seed, `${path}.seed`, SEED_MAX)
+  const by = prepareAttribute(fields.by, `${path}.by`, gathered)
   const bounds: number[] = []
   const results: Outcome[] = []
   let bound = 0
@@ -246,12 +248,12 @@ function prepareRollout(
     const variation = textOf(weight.variation, `${path}.weights[${i}].variation`)
     bound += integerOf(weight.weight, `${path}.weights[${i}].weight`, WEIGHT_TOTAL)
     bounds.push(bound)
-    results.push(result(head, variation, reason, { ...extra, rollout: true }, `${path}.weights[${i}].variation`))
+    results.push(result(head, variation, reason, { ...extra, rollout: true }, `${path}.weights[${i}].variation`, by))
   })
   if (results.length === 0) throw new Malformed(`${path}.weights`, 'is empty')
   bounds.pop()
   return {
-    by: prepareAttribute(fields.by, `${path}.by`, gathered),
+    by,
     // As a signed integer: one above 2^31 would be a double, and made anew for every call.
     seed: seed | 0,
     bounds,

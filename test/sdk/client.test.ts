@@ -486,3 +486,97 @@ t.test('close leaves no timer, and twice is once', async t => {
   t.equal(client.value('a', {}, false), true, 'values stay')
   t.equal(client.status().connected, false)
 })
+
+t.test('what is reported is sent with the counts, for the variation the context has, and counts once in ten seconds', async t => {
+  const { client, clock, goLive, link, say } = start()
+  const weights = [
+    { variation: 'on', weight: 50_000 },
+    { variation: 'off', weight: 50_000 },
+  ]
+  client.report('a', { targetingKey: 'early' }, { ok: false })
+  goLive([flag('a', { fallthrough: { rollout: { by: '/account/id', weights } } }), flag('b', { enabled: false })])
+  const isOn = (id: number): boolean => client.all({ account: { id } }).a === true
+  const on = Array.from({ length: 100 }, (_, i) => i).filter(isOn)
+  for (let i = 0; i < 100; i++) client.report('a', { account: { id: i } }, { ok: true, ms: 2 })
+  client.report('a', { account: { id: on[0]! } }, { ok: false, ms: 3, slow: true })
+  client.report('b', { targetingKey: 'x' }, { ok: true })
+  client.report('none', { targetingKey: 'x' }, { ok: true })
+  const rows = () =>
+    link()
+      .sent.filter(({ outcomes }) => outcomes !== undefined)
+      .at(-1)?.outcomes
+  clock.advance(5_000)
+  const nothing = { errors: 0, slow: 0, allErrors: 0, allSlow: 0 }
+  t.same(
+    new Set(rows() as object[]),
+    new Set([
+      {
+        flag: 'a',
+        variation: 'on',
+        contexts: on.length,
+        errors: 1,
+        slow: 1,
+        allCalls: on.length + 1,
+        allErrors: 1,
+        allSlow: 1,
+        totalMs: 2 * on.length + 3,
+      },
+      { ...nothing, flag: 'a', variation: 'off', contexts: 100 - on.length, allCalls: 100 - on.length, totalMs: 2 * (100 - on.length) },
+      { ...nothing, flag: 'b', variation: 'off', contexts: 1, allCalls: 1, totalMs: 0 },
+    ]),
+  )
+  t.equal(
+    link()
+      .sent.filter(({ type }) => type === 'counts')
+      .every(({ counts }) => (counts as []).length === 0),
+    true,
+    'no report is an evaluation',
+  )
+  client.report('b', { targetingKey: 'x' }, { ok: false })
+  clock.advance(5_000)
+  t.match(rows(), [{ flag: 'b', contexts: 0, errors: 1, allCalls: 1 }])
+  say({ type: 'beat', epoch: 'e', revision: 1 })
+  client.report('b', { targetingKey: 'x' }, { ok: false })
+  clock.advance(5_000)
+  t.match(rows(), [{ flag: 'b', contexts: 1, errors: 1, allCalls: 1 }])
+})
+
+t.test('outcomes wait while nothing can be sent, and go beside the stream when polling works', async t => {
+  const { client, clock, goLive, link, links, polls, telemetry, takeReports } = start()
+  goLive([flag('a')])
+  link().events.lost('closed')
+  client.report('a', { targetingKey: 'x' }, { ok: false })
+  clock.advance(5_000)
+  t.equal(telemetry.length, 0)
+  takeReports(false)
+  await polled()
+  clock.advance(5_000)
+  await new Promise(setImmediate)
+  takeReports(true)
+  clock.advance(5_000)
+  await new Promise(setImmediate)
+  t.match(JSON.parse(telemetry.at(-1)!), { outcomes: [{ flag: 'a', variation: 'on', contexts: 1, errors: 1, allCalls: 1 }] })
+  t.notOk(links.some(({ sent }) => sent.some(({ outcomes }) => outcomes !== undefined)))
+
+  async function polled(): Promise<void> {
+    while (polls.length === 0) clock.advance(1_000)
+    polls.at(-1)!({ kind: 'unchanged' })
+    await new Promise(setImmediate)
+  }
+})
+
+t.test('a report of nonsense is ignored', async t => {
+  const { client, goLive, clock, link } = start()
+  goLive([flag('a')])
+  const throwing = {
+    get ok(): boolean {
+      throw new Error('trap')
+    },
+  }
+  for (const outcome of [undefined, null, 7, 'x', {}, throwing])
+    t.doesNotThrow(() => client.report('a', { targetingKey: 'x' }, outcome as never))
+  for (const context of [undefined, null, 7, []]) t.doesNotThrow(() => client.report('a', context as never, { ok: true }))
+  for (const key of [undefined, null, 7, {}]) t.doesNotThrow(() => client.report(key as never, {}, { ok: true }))
+  clock.advance(5_000)
+  t.match(link().sent.at(-1), { outcomes: [{ flag: 'a', errors: 0 }] })
+})
