@@ -1,8 +1,7 @@
 /** `sluice login`: check a key and store it with its server, readable by its owner alone. */
-import { createInterface } from 'node:readline/promises'
-import { Writable } from 'node:stream'
 import type { Command } from 'commander'
 import type { WhoAmI } from '../answers.ts'
+import { ask, nonEmpty } from '../ask.ts'
 import { createClient } from '../client.ts'
 import { readText } from '../documents.ts'
 import { usage } from '../failure.ts'
@@ -71,29 +70,4 @@ async function keyOf(options: { key?: string }): Promise<string> {
       'Give it on stdin: sluice login --url … --key - < key.txt, or in SLUICE_KEY.',
     )
   return given
-}
-
-/** What a person types, or null when stdin is no terminal or the answer is empty. A secret is not echoed. */
-async function ask(question: string, secret: boolean): Promise<string | null> {
-  if (process.stdin.isTTY !== true) return null
-  const output = new Writable({
-    write(chunk: Buffer, _encoding, done) {
-      if (!secret) process.stderr.write(chunk)
-      done()
-    },
-  })
-  const lines = createInterface({ input: process.stdin, output, terminal: true })
-  // Only now: the terminal echoes what is typed until the interface has taken it over.
-  process.stderr.write(question)
-  lines.once('SIGINT', () => process.exit(130))
-  try {
-    return nonEmpty(await lines.question('')) ?? null
-  } finally {
-    lines.close()
-    if (secret) process.stderr.write('\n')
-  }
-}
-
-function nonEmpty(text: string | undefined): string | undefined {
-  return text === undefined || text === '' ? undefined : text
 }
