@@ -67,40 +67,105 @@ export const rateValueSchema = z
   .meta({ id: 'RateValue', description: 'A rate: so many units per second, minute, hour or day, or { "unlimited": true }.' })
 export type RateValue = z.infer<typeof rateValueSchema>
 
-/** A valve setting. Shares are 0 to 1, times milliseconds. */
+const breakerSchema = z
+  .strictObject({
+    enabled: described(z.boolean(), 'false: nothing is cut by itself. Default: true.').optional(),
+    windowMs: described(
+      z.number().int().min(1_000).max(600_000),
+      'How far back calls are looked at, by the breaker and by the throttle. At least twice timeoutMs and slowMs. Default: 30000.',
+    ).optional(),
+    buckets: described(
+      z.number().int().min(2).max(120),
+      'Steps in which the window moves on, of at least 50 ms each. Default: 15.',
+    ).optional(),
+    minCalls: described(
+      z.number().int().min(1).max(1e6),
+      'Fewer calls in the window, in one process, say nothing. Default: 50.',
+    ).optional(),
+    failureRate: described(z.number().gt(0).max(1), 'The share of failed calls that is too much. Default: 0.5.').optional(),
+    slowMs: described(
+      z.number().int().min(1).max(600_000),
+      'A call that takes so long is slow. Without it nobody looks at how long calls take.',
+    ).optional(),
+    slowRate: described(z.number().gt(0).max(1), 'The share of slow calls that is too much. Default: 0.8.').optional(),
+    timeoutMs: described(
+      z.number().int().min(1).max(300_000),
+      'How long `run` lets a call take unless the application says otherwise; what takes longer has failed. Default: no limit.',
+    ).optional(),
+    openMs: described(z.number().int().min(100).max(3_600_000), 'How long a cut lasts before it probes. Default: 10000.').optional(),
+    maxOpenMs: described(
+      z.number().int().min(100).max(3_600_000),
+      'The longest a cut lasts, however often it was renewed. Default: 300000, or openMs when that is more.',
+    ).optional(),
+    backoff: described(z.number().min(1).max(10), 'How much longer each renewed cut lasts. Default: 2.').optional(),
+    probes: described(
+      z.number().int().min(1).max(1_000),
+      'Calls of the whole fleet that try the dependency after a cut. Default: 5.',
+    ).optional(),
+    probeSuccess: described(z.number().gt(0).max(1), 'The share of probes that must go well. Default: 0.8.').optional(),
+  })
+  .meta({ id: 'ValveBreaker', description: 'When a valve cuts by itself, and how it comes back.' })
+
+const adaptiveSchema = z
+  .strictObject({
+    enabled: described(z.boolean(), 'Whether the valve narrows by itself before it cuts. Default: true.'),
+    K: described(
+      z.number().min(1).max(10),
+      'It lets through so many times what the dependency answers well: nearer to 1 protects more and comes back more slowly. Default: 2.',
+    ).optional(),
+    maxReject: described(z.number().min(0).max(1), 'The most it turns away. Default: 0.9.').optional(),
+    minRps: described(
+      z.number().min(0).max(1e6),
+      'At fewer calls a second, in one process, nothing is turned away. Default: 5.',
+    ).optional(),
+    ramp: described(
+      z.number().min(0).max(1),
+      'Once the last 3 seconds were clean it opens by at least this share each second, whatever the window still remembers. Default: 0, it follows the window.',
+    ).optional(),
+  })
+  .meta({ id: 'ValveThrottle', description: 'How a valve narrows by itself.' })
+
+/**
+ * A valve setting. Shares are 0 to 1, times milliseconds. Only `auto` moves by itself. What a schema cannot say is `server/flags/valve.ts`;
+ * defaults are `sdk/evaluator/valve.ts`.
+ */
 export const valveValueSchema = z
   .strictObject({
-    mode: z.enum(['auto', 'flow', 'throttle', 'cut']),
-    admit: z.number().min(0).max(1).optional(),
-    breaker: z
-      .strictObject({
-        windowMs: z.number().int().min(1_000).max(600_000).optional(),
-        buckets: z.number().int().min(2).max(120).optional(),
-        minCalls: z.number().int().min(1).max(1e6).optional(),
-        failureRate: z.number().gt(0).max(1).optional(),
-        slowMs: z.number().int().min(1).max(600_000).optional(),
-        slowRate: z.number().gt(0).max(1).optional(),
-        openMs: z.number().int().min(100).max(3_600_000).optional(),
-        maxOpenMs: z.number().int().min(100).max(3_600_000).optional(),
-        backoff: z.number().min(1).max(10).optional(),
-        probes: z.number().int().min(1).max(1_000).optional(),
-        probeSuccess: z.number().gt(0).max(1).optional(),
-      })
-      .optional(),
-    adaptive: z
-      .strictObject({
-        enabled: z.boolean(),
-        K: z.number().min(1).max(10).optional(),
-        maxReject: z.number().min(0).max(1).optional(),
-        minRps: z.number().min(0).max(1e6).optional(),
-      })
-      .optional(),
-    fallback: z.string().max(128).optional(),
-    stickyBy: attributeSchema.optional(),
-    shadow: z.boolean().optional(),
+    mode: described(
+      z.enum(['auto', 'flow', 'throttle', 'cut']),
+      'auto moves by itself, flow lets everything through, throttle the share `admit`, cut nothing.',
+    ),
+    admit: described(
+      z.number().min(0).max(1),
+      'With throttle the share of calls let through; with auto the most that is. Default: 1.',
+    ).optional(),
+    breaker: breakerSchema.optional(),
+    adaptive: adaptiveSchema.optional(),
+    fallback: described(z.string().max(128), 'What the application is to do instead, in a word of its own, such as `cached`.').optional(),
+    stickyBy: described(
+      attributeSchema,
+      'The same contexts are turned away, by this attribute, as in a rollout. Default: each call is decided at random.',
+    ).optional(),
+    shadow: described(z.boolean(), 'true only counts what would have been turned away. Default: false.').optional(),
+    fleetTrip: described(
+      z.boolean(),
+      'true cuts everywhere when the calls of all instances together are bad enough, and at least three instances say so. Default: false.',
+    ).optional(),
   })
   .meta({ id: 'ValveValue', description: 'How a safety valve behaves: by itself, flowing, throttled or cut.' })
 export type ValveValue = z.infer<typeof valveValueSchema>
+
+/**
+ * The variations of a valve that nobody wrote any for. `auto` protects a flaky dependency, `strict` holds it to little more than it takes,
+ * `half` sheds half, `cut` is the kill switch.
+ */
+export const VALVE_PRESETS = {
+  auto: { mode: 'auto' },
+  strict: { mode: 'auto', adaptive: { enabled: true, K: 1.2, ramp: 0.05 } },
+  flow: { mode: 'flow' },
+  half: { mode: 'throttle', admit: 0.5 },
+  cut: { mode: 'cut' },
+} as const satisfies Record<string, ValveValue>
 
 /** The stages of a migration, in order. */
 export const STAGES = ['off', 'dual-write', 'shadow', 'live', 'ramp-down', 'complete'] as const

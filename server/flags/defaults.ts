@@ -3,7 +3,8 @@ import { randomInt } from 'node:crypto'
 import type { ErrorDetail } from '../../schemas/errors.ts'
 import type { Flag, FlagDefinitionPatch, FlagInput, FlagPatch, Serve, Variation } from '../../schemas/flag.ts'
 import { SEED_MAX } from '../../schemas/limits.ts'
-import { STAGES } from '../../schemas/values.ts'
+import { STAGES, VALVE_PRESETS } from '../../schemas/values.ts'
+import { valveOf } from '../../sdk/evaluator/valve.ts'
 import { arranged } from './arrange.ts'
 
 /** A seed for bucketing: random, so that no two flags move the same people by accident. */
@@ -14,10 +15,18 @@ export function randomSeed(): number {
 export type Completed =
   { readonly flag: Flag; readonly problems: readonly [] } | { readonly flag: null; readonly problems: readonly ErrorDetail[] }
 
+const NO_CUT: ErrorDetail = {
+  path: 'variations',
+  code: 'missing',
+  message:
+    'none cuts, and a safety valve that is off or killed must let nothing through. Add { "key": "cut", "value": { "mode": "cut" } }, or leave variations out for the usual ones.',
+}
+
 /**
- * Left out: `variations` of a `release` or `kill-switch` flag are on/off, those of a `migration` its stages; `offVariation`
- * is `off` when there is one, or the only variation; the fallthrough is `on` when there is one, else the first variation;
- * `enabled` is false, except for a `kill-switch`, which is on until it is killed; no rules, targets, prerequisites.
+ * Left out: `variations` of a `release` or `kill-switch` flag are on/off, those of a `migration` its stages, those of a
+ * `safety-valve` the presets; `offVariation` is `off` when there is one, or the only variation, and for a valve the first that
+ * cuts; the fallthrough is `on` (for a valve `auto`) when there is one, else the first variation; `enabled` is false, except for
+ * a `kill-switch` and a `safety-valve`, which are on until they are killed; no rules, targets, prerequisites.
  * @param seed used unless the input brings its own
  * @returns the document without kills, at version 1 (both are the server's to set), or every problem found
  */
@@ -27,8 +36,10 @@ export function completeFlag(input: FlagInput, seed: number): Completed {
     const message = `are missing, and for a flag of kind ${input.kind} they cannot be guessed. Give at least one: [{ "key": "…", "value": … }].`
     return { flag: null, problems: [{ path: 'variations', code: 'missing', message }] }
   }
-  const offVariation = input.offVariation ?? usualOffVariation(variations)
+  const isValve = input.kind === 'safety-valve'
+  const offVariation = input.offVariation ?? (isValve ? firstCut(variations) : usualOffVariation(variations))
   if (offVariation === null) {
+    if (isValve) return { flag: null, problems: [NO_CUT] }
     const names = variations.map(variation => `"${variation.key}"`).join(', ')
     const message = `is missing, and no variation is called "off". Name the one to serve when the flag is off: one of ${names}.`
     return { flag: null, problems: [{ path: 'offVariation', code: 'missing', message }] }
@@ -38,12 +49,12 @@ export function completeFlag(input: FlagInput, seed: number): Completed {
     variations,
     seed: input.seed ?? seed,
     version: 1,
-    enabled: input.enabled ?? input.kind === 'kill-switch',
+    enabled: input.enabled ?? (isValve || input.kind === 'kill-switch'),
     offVariation,
     prerequisites: input.prerequisites ?? [],
     targets: input.targets ?? [],
     rules: input.rules ?? [],
-    fallthrough: input.fallthrough ?? usualFallthrough(variations, offVariation),
+    fallthrough: input.fallthrough ?? usualFallthrough(variations, isValve ? 'auto' : 'on', offVariation),
     kills: [],
   }
   return { flag: arranged(flag), problems: [] }
@@ -56,6 +67,7 @@ function usualVariations(input: FlagInput): Variation[] | null {
       { key: 'off', value: false },
     ]
   }
+  if (input.kind === 'safety-valve') return Object.entries(VALVE_PRESETS).map(([key, value]) => ({ key, value }))
   if (input.kind === 'migration') return STAGES.map(stage => ({ key: stage, value: stage }))
   return null
 }
@@ -66,8 +78,12 @@ function usualOffVariation(variations: readonly Variation[]): string | null {
   return only !== undefined && second === undefined ? only.key : null
 }
 
-function usualFallthrough(variations: readonly Variation[], offVariation: string): Serve {
-  const usual = variations.find(variation => variation.key === 'on') ?? variations[0]
+function firstCut(variations: readonly Variation[]): string | null {
+  return variations.find(({ value }) => valveOf(value)?.mode === 'cut')?.key ?? null
+}
+
+function usualFallthrough(variations: readonly Variation[], name: string, offVariation: string): Serve {
+  const usual = variations.find(variation => variation.key === name) ?? variations[0]
   return { variation: usual?.key ?? offVariation }
 }
 

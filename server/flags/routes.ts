@@ -22,6 +22,7 @@ import { completeFlag, patchDefinition, patchSettings, randomSeed } from './defa
 import { commitEverywhere, projectEnvironments } from './everywhere.ts'
 import { findFlag } from './find.ts'
 import { rateWarnings, refuseLargeSteps } from './ratestep.ts'
+import { valveWarnings } from './valve.ts'
 
 const PROJECT = '/api/v1/projects/:project'
 const ENVIRONMENT = `${PROJECT}/environments/:environment`
@@ -381,7 +382,7 @@ function standingFlags(services: Services, params: Readonly<Record<string, strin
 }
 
 function warned(flag: Flag): { warnings?: readonly ErrorDetail[] } {
-  const warnings = rateWarnings(flag.variations, flag.kind)
+  const warnings = [...rateWarnings(flag.variations, flag.kind), ...valveWarnings(flag)]
   return warnings.length === 0 ? {} : { warnings }
 }
 

@@ -23,13 +23,8 @@ import { checkClause } from '../../sdk/evaluator/check.ts'
 import { rateOf } from '../../sdk/evaluator/rate.ts'
 import { detailsOf } from '../http/parsed.ts'
 import { bytesOf, type Draft, placed } from '../rulesets/draft.ts'
+import { offProblems, valveProblems } from './valve.ts'
 
-/** The window of a breaker that does not give its own. */
-const BREAKER_WINDOW_MS = 30_000
-const BREAKER_BUCKETS = 15
-/** The open time of a breaker that does not give its own, and the longest it grows to. */
-const BREAKER_OPEN_MS = 10_000
-const BREAKER_MAX_OPEN_MS = 300_000
 /** A burst is at most what so much time brings, or what the unit of time that the rate is per does. */
 const BURST_SPAN_MS = 3_600_000
 /** The slowest rate: what is slower is forgotten by whoever waits for it. */
@@ -41,6 +36,7 @@ export function flagProblems(flag: Flag, draft: Draft): ErrorDetail[] {
   return [
     ...variationProblems(flag),
     ...served(flag.offVariation, names, 'offVariation'),
+    ...offProblems(flag),
     ...flag.prerequisites.flatMap((prerequisite, i) => prerequisiteProblems(prerequisite, draft, `prerequisites[${i}]`)),
     ...duplicates(
       flag.prerequisites,
@@ -233,34 +229,6 @@ function burstProblems(value: CountedRate): ErrorDetail[] {
   if (rate.depth <= most) return []
   const span = rate.perMs > BURST_SPAN_MS ? 'a day' : 'an hour'
   return refuse('burst', `burst ${value.burst} is more than what ${span} brings. Give at most ${most}, or raise the rate.`)
-}
-
-/** Settings that each are possible and together are not. */
-function valveProblems(valve: ValveValue, subject: string): ErrorDetail[] {
-  const problems: ErrorDetail[] = []
-  const add = (path: string, message: string): void => void problems.push({ path, code: 'value_kind', message: `${subject}: ${message}` })
-  if (valve.mode === 'throttle' && valve.admit === undefined)
-    add('admit', 'mode "throttle" needs the share to admit. Give admit, from 0 to 1.')
-  const breaker = valve.breaker
-  if (breaker === undefined) return problems
-  const windowMs = breaker.windowMs ?? BREAKER_WINDOW_MS
-  const buckets = breaker.buckets ?? BREAKER_BUCKETS
-  // A call is counted when it ends: a window shorter than two slow calls forgets the first before the second is known.
-  if (breaker.slowMs !== undefined && windowMs < 2 * breaker.slowMs) {
-    add(
-      'breaker.windowMs',
-      `windowMs is ${windowMs}, less than twice slowMs (${breaker.slowMs}), so slow calls would be forgotten before they end. Give at least ${2 * breaker.slowMs}.`,
-    )
-  }
-  if (breaker.slowRate !== undefined && breaker.slowMs === undefined)
-    add('breaker.slowMs', 'slowRate is given but not slowMs, from which on a call is slow. Give slowMs.')
-  if (windowMs / buckets < 50)
-    add('breaker.buckets', `${buckets} buckets in ${windowMs} ms are shorter than 50 ms each. Give fewer buckets or a longer window.`)
-  const openMs = breaker.openMs ?? BREAKER_OPEN_MS
-  const maxOpenMs = breaker.maxOpenMs ?? Math.max(BREAKER_MAX_OPEN_MS, openMs)
-  if (openMs > maxOpenMs)
-    add('breaker.maxOpenMs', `openMs is ${openMs}, more than maxOpenMs (${maxOpenMs}). Raise maxOpenMs or lower openMs.`)
-  return problems
 }
 
 function served(variation: string, names: ReadonlySet<string>, place: string): ErrorDetail[] {

@@ -139,6 +139,7 @@ table(
     { mode: 'auto' },
     { mode: 'throttle', admit: 0.5 },
     { mode: 'cut', fallback: 'cached' },
+    { mode: 'auto', breaker: { enabled: false, timeoutMs: 2_000 }, adaptive: { enabled: true, ramp: 0.05 }, fleetTrip: true, shadow: true },
     { mode: 'auto', breaker: { failureRate: 0.5, openMs: 5_000 }, adaptive: { enabled: true, K: 2 } },
   ],
   [

@@ -29,6 +29,26 @@ t.test('what is left out is filled in', async t => {
       { offVariation: 'off', fallthrough: { variation: 'off' }, enabled: false },
     ],
     [
+      { key: 'a', kind: 'safety-valve' },
+      {
+        variations: [{ key: 'auto', value: { mode: 'auto' } }, { key: 'strict' }, { key: 'flow' }, { key: 'half' }, { key: 'cut' }],
+        offVariation: 'cut',
+        fallthrough: { variation: 'auto' },
+        enabled: true,
+      },
+    ],
+    [
+      {
+        key: 'a',
+        kind: 'safety-valve',
+        variations: [
+          { key: 'gentle', value: { mode: 'auto' } },
+          { key: 'shut', value: { mode: 'cut' } },
+        ],
+      },
+      { offVariation: 'shut', fallthrough: { variation: 'gentle' } },
+    ],
+    [
       { key: 'a', kind: 'config', variations: [{ key: 'only', value: 5 }] },
       { offVariation: 'only', fallthrough: { variation: 'only' } },
     ],
@@ -53,6 +73,7 @@ t.test('what cannot be guessed is an error that says so', async t => {
   const cases: [FlagInput, string][] = [
     [{ key: 'a', kind: 'config' }, 'variations'],
     [{ key: 'a', kind: 'rate-limit' }, 'variations'],
+    [{ key: 'a', kind: 'safety-valve', variations: [{ key: 'auto', value: { mode: 'auto' } }] }, 'variations'],
     [
       {
         key: 'a',

@@ -3,6 +3,7 @@ import type { ErrorDetail } from '../../../schemas/errors.ts'
 import { SluiceError } from '../../../schemas/errors.ts'
 import type { Flag } from '../../../schemas/flag.ts'
 import { CHAIN_MAX, VALUE_BYTES_MAX } from '../../../schemas/limits.ts'
+import { VALVE_PRESETS } from '../../../schemas/values.ts'
 import type { PlannedEdit, State } from '../../../server/log/types.ts'
 import { checkEdits } from '../../../server/rulesets/check.ts'
 import { beta, flag, segment, staff, stateOf } from './state.ts'
@@ -76,6 +77,12 @@ t.test('each thing a schema cannot say is refused with its path', async t => {
     offVariation: 'v0',
     fallthrough: { variation: 'v0' },
   })
+  const valves = (value: unknown): Partial<Flag> => ({ ...config({ mode: 'cut' }, value), kind: 'safety-valve' })
+  const presets = {
+    variations: Object.entries(VALVE_PRESETS).map(([key, value]) => ({ key, value })),
+    offVariation: 'cut',
+    fallthrough: { variation: 'auto' },
+  }
   const rates = (...values: unknown[]): Partial<Flag> => ({ ...config(...values), kind: 'rate-limit' })
   const cases: [name: string, change: Partial<Flag>, expected: string[]][] = [
     ['a variation twice', { variations: [...onOff, { key: 'on', value: true }] }, ['duplicate at variations[2].key']],
@@ -116,22 +123,58 @@ t.test('each thing a schema cannot say is refused with its path', async t => {
     ['more than a day at once', rates({ rate: 5, per: 'day', burst: 6 }), ['value_kind at variations[0].value.burst']],
     ['a rate that never brings one', rates({ rate: 0.01, per: 'day' }), ['value_kind at variations[0].value.rate']],
     ['a cut, whatever its burst', rates({ rate: 0, per: 'day', burst: 6 }), []],
-    ['a valve', { ...config({ mode: 'auto', breaker: { windowMs: 10_000, slowMs: 5_000, minCalls: 5 } }), kind: 'safety-valve' }, []],
+    ['a valve', valves({ mode: 'auto', breaker: { windowMs: 10_000, slowMs: 5_000, minCalls: 5 } }), []],
+    ['the usual valve', { kind: 'safety-valve', ...presets }, []],
+    [
+      'a valve that lets through when it is off',
+      { kind: 'safety-valve', ...presets, offVariation: 'half' },
+      ['value_kind at offVariation'],
+    ],
+    ['a valve that cannot cut when it is off', { ...config({ mode: 'flow' }), kind: 'safety-valve' }, ['value_kind at offVariation']],
     [
       'a valve whose window is shorter than two slow calls',
-      { ...config({ mode: 'auto', breaker: { windowMs: 10_000, slowMs: 5_001 } }), kind: 'safety-valve' },
-      ['value_kind at variations[0].value.breaker.windowMs'],
+      valves({ mode: 'auto', breaker: { windowMs: 10_000, slowMs: 5_001 } }),
+      ['value_kind at variations[1].value.breaker.windowMs'],
     ],
     [
-      'a valve that throttles to nothing said',
-      { ...config({ mode: 'throttle' }), kind: 'safety-valve' },
-      ['value_kind at variations[0].value.admit'],
+      'a valve whose window is shorter than two timeouts',
+      valves({ mode: 'auto', breaker: { timeoutMs: 15_001 } }),
+      ['value_kind at variations[1].value.breaker.windowMs'],
     ],
+    ['a valve whose window is two timeouts', valves({ mode: 'auto', breaker: { timeoutMs: 15_000 } }), []],
+    [
+      'a valve whose calls time out before they are slow',
+      valves({ mode: 'auto', breaker: { slowMs: 2_000, timeoutMs: 2_000 } }),
+      ['value_kind at variations[1].value.breaker.slowMs'],
+    ],
+    [
+      'a valve that does not say what is slow',
+      valves({ mode: 'auto', breaker: { slowRate: 0.5 } }),
+      ['value_kind at variations[1].value.breaker.slowMs'],
+    ],
+    [
+      'a valve with buckets too short',
+      valves({ mode: 'auto', breaker: { windowMs: 1_000, buckets: 21 } }),
+      ['value_kind at variations[1].value.breaker.buckets'],
+    ],
+    ['a valve with buckets just long enough', valves({ mode: 'auto', breaker: { windowMs: 1_000, buckets: 20 } }), []],
+    ['a valve that throttles to nothing said', valves({ mode: 'throttle' }), ['value_kind at variations[1].value.admit']],
     [
       'a valve that opens for longer than its longest',
-      { ...config({ mode: 'auto', breaker: { openMs: 2_000, maxOpenMs: 1_000 } }), kind: 'safety-valve' },
-      ['value_kind at variations[0].value.breaker.maxOpenMs'],
+      valves({ mode: 'auto', breaker: { openMs: 2_000, maxOpenMs: 1_000 } }),
+      ['value_kind at variations[1].value.breaker.maxOpenMs'],
     ],
+    [
+      'a valve with more probes than calls that cut it',
+      valves({ mode: 'auto', breaker: { minCalls: 10, probes: 11 } }),
+      ['value_kind at variations[1].value.breaker.probes'],
+    ],
+    [
+      'a valve whose probes need not go well',
+      valves({ mode: 'auto', breaker: { probes: 5, probeSuccess: 0.1 } }),
+      ['value_kind at variations[1].value.breaker.probeSuccess'],
+    ],
+    ['a valve that is no valve', valves({ mode: 'open' }), ['invalid_value at variations[1].value.mode']],
     ['no such off variation', { offVariation: 'of' }, ['unknown_variation at offVariation']],
     ['no such fallthrough', { fallthrough: { variation: 'onn' } }, ['unknown_variation at fallthrough.variation']],
     ['weights that do not add up', { fallthrough: weights(49_000, 50_000) }, ['weights at fallthrough.rollout.weights']],
