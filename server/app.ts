@@ -16,6 +16,7 @@ import { healthRoutes } from './health/routes.ts'
 import { addBodyParser, checkBodyType } from './http/body.ts'
 import { addErrorAnswers, answerClientError, answerError } from './http/errors.ts'
 import { addMethodAnswers } from './http/methods.ts'
+import { openAlerts } from './hooks/alerts.ts'
 import { instanceRoutes } from './instances/routes.ts'
 import { keyRoutes } from './keys/routes.ts'
 import { startExpiry } from './kills/expiry.ts'
@@ -91,13 +92,14 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
   const firstKeys = await setUp({ log, clock, config, logger })
   const keys = openKeyRing({ log, clock, logger, config, project: FIRST_PROJECT, environment: FIRST_ENVIRONMENT })
   const secrets = openSecrets({ data: config.data, storage: log.storage.secrets, clock })
+  const alerts = await openAlerts({ storage: log.storage.alerts, clock, logger })
   const usage = await openUsage({ clock, logger, log, storage: log.storage.counts, config })
   // Told of a change before the evaluator's own view of it is prepared: SDKs wait for it, this server only when it is asked.
   const lending = openLending({ clock, logger, log })
   const hub = openHub({ clock, logger, log, keys, usage, lending, rulesets: { current: name => rulesets.current(name) }, config })
   const rulesets = openRulesets(log)
   const expiry = startExpiry({ log, clock, logger })
-  const services: Services = { config, clock, logger, log, rulesets, keys, hub, usage, secrets }
+  const services: Services = { config, clock, logger, log, rulesets, keys, hub, usage, secrets, alerts }
 
   const app = makeApp(logger)
   const routes = guardRoutes(app)
@@ -141,6 +143,7 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
     lending.close()
     rulesets.close()
     keys.close()
+    await alerts.close()
     await usage.close()
     await log.close()
   }
@@ -152,6 +155,9 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
     await closeParts()
     throw error
   }
+
+  // Everyone who listens has been opened by now.
+  alerts.start()
 
   let closing: Promise<void> | null = null
   return {

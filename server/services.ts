@@ -25,6 +25,7 @@ export interface Services {
   readonly hub: Hub
   readonly usage: Usage
   readonly secrets: Secrets
+  readonly alerts: Alerts
 }
 
 /** Prepared rulesets, kept current by the log: what every evaluation in the server runs on. */
@@ -97,12 +98,23 @@ export interface Dropped {
   readonly since: string
 }
 
+export interface ToldAlert {
+  readonly log: string
+  readonly alert: Alert
+  /** Whether triggers may do more than hold and tell. */
+  readonly mayAct: boolean
+  /** Whether triggers only say what they would do. */
+  readonly dryRun: boolean
+}
+
 /** What monitoring tools said, in one form; each alert once, however often it was delivered. */
 export interface Alerts {
-  /** Told of every new edge (firing, resolved, info) after it is stored, in order, never from within a request. */
-  subscribe(
-    listener: (told: { readonly log: string; readonly alert: Alert; readonly mayAct: boolean; readonly dryRun: boolean }) => void,
-  ): () => void
+  /**
+   * Told of every new edge (firing, resolved, info) after it is stored, in order, never from within a request. Each is told
+   * once, and counts as told when what the listeners answered has settled: only a process that ends before that is told again
+   * at its next start, with the same `alert.id`.
+   */
+  subscribe(listener: (told: ToldAlert) => void | Promise<void>): () => void
   /** Newest first. Errors: `STORAGE_UNAVAILABLE`, `LOG_DAMAGED`. */
   recent(
     log: string,

@@ -32,6 +32,8 @@ export interface RouteDefinition<Q extends z.ZodType, B extends z.ZodType> {
   readonly status?: number
   /** Largest body in bytes, 1 MiB unless given. */
   readonly bodyLimit?: number
+  /** Takes the bytes of any type of body; only in the scope of `addRawRoutes`. */
+  readonly rawBody?: boolean
   handler(call: Call<Q, B>): unknown
 }
 
@@ -106,7 +108,7 @@ export function rawRoute(
     method: description.method,
     url: description.url,
     bodyLimit: description.bodyLimit ?? BODY_BYTES_MAX,
-    config: { policy: description.policy, definition: description },
+    config: { policy: description.policy, definition: description, ...(description.rawBody === true ? { rawBody: true } : {}) },
     handler,
   })
 }

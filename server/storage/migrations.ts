@@ -2,7 +2,7 @@
  * How the tables came to be, step by step. A step that has been released is never altered: a change to the tables is a
  * new step at the end. Written with Kysely's schema builder, so that every database takes the same steps.
  */
-import type { Kysely, Migration } from 'kysely'
+import { type Kysely, type Migration, sql } from 'kysely'
 
 export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0001-the-log': {
@@ -104,6 +104,53 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
         .addColumn('sealed', 'text', column => column.notNull())
         .addColumn('createdAt', 'bigint', column => column.notNull())
         .execute()
+    },
+  },
+  '0004-alerts': {
+    async up(db: Kysely<unknown>) {
+      await db.schema
+        .createTable('alerts')
+        .addColumn('id', 'text', column => column.primaryKey())
+        .addColumn('log', 'text', column => column.notNull())
+        .addColumn('hook', 'text', column => column.notNull())
+        .addColumn('dedupKey', 'text', column => column.notNull())
+        .addColumn('status', 'text', column => column.notNull())
+        .addColumn('startsAt', 'bigint', column => column.notNull())
+        .addColumn('endsAt', 'bigint')
+        .addColumn('externalId', 'text')
+        .addColumn('standing', 'integer', column => column.notNull())
+        .addColumn('told', 'integer', column => column.notNull())
+        .addColumn('mayAct', 'integer', column => column.notNull())
+        .addColumn('dryRun', 'integer', column => column.notNull())
+        .addColumn('receivedAt', 'bigint', column => column.notNull())
+        .addColumn('seenAt', 'bigint', column => column.notNull())
+        .addColumn('body', 'text', column => column.notNull())
+        // The same edge of the same alert is one row, however often it is delivered.
+        .addUniqueConstraint('alerts_once', ['log', 'hook', 'dedupKey', 'status', 'startsAt'])
+        .execute()
+      await db.schema.createIndex('alerts_by_log').on('alerts').columns(['log', 'id']).execute()
+      await db.schema.createIndex('alerts_by_delivery').on('alerts').columns(['log', 'hook', 'externalId']).execute()
+      await db.schema.createIndex('alerts_by_seen').on('alerts').column('seenAt').execute()
+      await db.schema.createIndex('alerts_untold').on('alerts').column('id').where(sql.ref('told'), '=', 0).execute()
+      await db.schema.createIndex('alerts_standing').on('alerts').column('id').where(sql.ref('standing'), '=', 1).execute()
+      await db.schema
+        .createTable('deliveries')
+        .addColumn('id', 'text', column => column.primaryKey())
+        .addColumn('log', 'text', column => column.notNull())
+        .addColumn('hook', 'text', column => column.notNull())
+        .addColumn('genuine', 'integer', column => column.notNull())
+        .addColumn('at', 'bigint', column => column.notNull())
+        .addColumn('verdict', 'text', column => column.notNull())
+        .addColumn('reason', 'text', column => column.notNull())
+        .addColumn('bytes', 'bigint', column => column.notNull())
+        .addColumn('remote', 'text', column => column.notNull())
+        .addColumn('headers', 'text', column => column.notNull())
+        .addColumn('payload', 'text', column => column.notNull())
+        .addColumn('alerts', 'text', column => column.notNull())
+        .addColumn('skipped', 'bigint', column => column.notNull())
+        .execute()
+      await db.schema.createIndex('deliveries_by_hook').on('deliveries').columns(['log', 'hook', 'genuine', 'id']).execute()
+      await db.schema.createIndex('deliveries_by_moment').on('deliveries').column('at').execute()
     },
   },
 }

@@ -5,6 +5,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type Dialect, Kysely, Migrator, sql, type Transaction } from 'kysely'
 import { SluiceError } from '../../schemas/errors.ts'
+import { type AlertStorage, alertStorage } from './alerts.ts'
 import { type CountStorage, countStorage } from './counts.ts'
 import { MIGRATIONS } from './migrations.ts'
 import { type SecretStorage, secretStorage } from './secrets.ts'
@@ -70,6 +71,7 @@ export interface Storage {
   /** What is counted beside the logs. */
   readonly counts: CountStorage
   readonly secrets: SecretStorage
+  readonly alerts: AlertStorage
   close(): Promise<void>
 }
 
@@ -142,6 +144,7 @@ export async function openStorage(database: Database): Promise<Storage> {
     probe: () => guarded(() => probe(db)),
     counts: countStorage(db, guarded),
     secrets: secretStorage(db, guarded),
+    alerts: alertStorage(db, guarded),
     close: () => guarded(() => db.destroy()),
   }
 }

@@ -13,6 +13,8 @@ export interface Tables {
   hour_counts: { day: number; flag: number; counts: Uint8Array }
   problems: ProblemRow
   secrets: SecretRow
+  alerts: AlertRow
+  deliveries: DeliveryRow
 }
 
 /** Where a log stands. */
@@ -87,4 +89,55 @@ export interface SecretRow {
   readonly sealed: string
   /** Milliseconds since 1970. */
   readonly createdAt: number
+}
+
+/** One edge of an alert: that it began to fire, was resolved, or was only told. */
+export interface AlertRow {
+  /** Sorts by when it came in. */
+  readonly id: string
+  readonly log: string
+  readonly hook: string
+  readonly dedupKey: string
+  readonly status: string
+  /** Milliseconds since 1970, as are the other moments. */
+  readonly startsAt: number
+  readonly endsAt: number | null
+  readonly externalId: string | null
+  /** 1 while it fires. */
+  readonly standing: number
+  /** 1 once everyone who listens was told. */
+  readonly told: number
+  /** 1 when triggers may do more than hold and tell. */
+  readonly mayAct: number
+  /** 1 when triggers only say what they would do. */
+  readonly dryRun: number
+  readonly receivedAt: number
+  /** When it was delivered last, the repetitions included. */
+  readonly seenAt: number
+  /** JSON: the alert in its normal form. */
+  readonly body: string
+}
+
+/** One request to a way in, and what became of it. */
+export interface DeliveryRow {
+  /** Sorts by when it came in. */
+  readonly id: string
+  /** Empty, as is `hook`, where no hook has the path. */
+  readonly log: string
+  readonly hook: string
+  /** 1 when it proved to be from who knows the secret: those are kept apart, so that nobody else can push them out. */
+  readonly genuine: number
+  readonly at: number
+  readonly verdict: string
+  readonly reason: string
+  readonly bytes: number
+  readonly remote: string
+  /** JSON: a few headers that say what it is; none that prove who sent it. */
+  readonly headers: string
+  /** The beginning of the body. */
+  readonly payload: string
+  /** JSON: what alerts came of it. */
+  readonly alerts: string
+  /** Refused ones like it before it that were not kept. */
+  readonly skipped: number
 }
