@@ -59,6 +59,13 @@ export interface Stratum {
   readonly trials: Readonly<Record<string, Arms<Trials>>>
   /** Contexts seen at all, for the checks of share, volume and silence. */
   readonly seen: Arms<number>
+  /** Those that ended well: a crash that takes the telemetry with it shows here. All of `seen` unless given. */
+  readonly succeeded?: Arms<number>
+  /**
+   * So many of them at least are different ones: what the one instance saw that saw most. All of them unless given, which is
+   * right only when no context reaches two instances.
+   */
+  readonly distinct?: number
 }
 
 export interface Arms<T> {
@@ -78,6 +85,8 @@ export interface StatisticsState {
   readonly quietSlices: number
   readonly slices: number
   readonly guards: readonly GuardState[]
+  /** The highest log of the e-value of each role so far. */
+  readonly highest: { readonly guardrail: number; readonly signal: number }
   readonly share: ShareState
   /** Slices since the last outcome of an arm. */
   readonly silent: Arms<number>
@@ -90,8 +99,8 @@ export interface GuardState {
   readonly ruleOut: number
   /** `log E_r` of the grid, since the beginning. */
   readonly logE: readonly number[]
-  /** The same of stakes that are set in later slices. */
-  readonly late: readonly (number | null)[]
+  /** The same of what is staked in later slices; empty before the first. */
+  readonly late: readonly number[]
   /** Slices in which something could be learnt. */
   readonly informative: number
   /** The highest log of the guard's own e-value so far. */
@@ -226,7 +235,9 @@ export interface HardLimitState {
   readonly looks: number
   readonly failures: number
   readonly consecutiveErrors: number
-  readonly last: Look | null
+  /** The last answer, and what went wrong since; null for nothing. */
+  readonly last: Exclude<Look, { readonly kind: 'error' }> | null
+  readonly problem: string | null
 }
 
 export interface HardLimitVerdict {
