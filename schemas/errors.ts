@@ -28,6 +28,8 @@ export const ERRORS = {
   TRIGGER_NOT_FOUND: { status: 404 },
   KEY_NOT_FOUND: { status: 404 },
   CHANGE_NOT_FOUND: { status: 404 },
+  PLAN_NOT_FOUND: { status: 404 },
+  SCHEDULE_NOT_FOUND: { status: 404 },
   ALREADY_EXISTS: { status: 409 },
   // what is written
   INVALID_FLAG: { status: 422 },
@@ -42,6 +44,10 @@ export const ERRORS = {
   LAST_ADMIN_KEY: { status: 409 },
   REVERT_CONFLICT: { status: 409 },
   RATE_STEP_TOO_LARGE: { status: 409 },
+  INVALID_PLAN: { status: 422 },
+  PLAN_STATE: { status: 409 },
+  PLAN_LOCKED: { status: 409 },
+  PLAN_CONFLICT: { status: 409 },
   BUILT_IN: { status: 409 },
   VERSION_CONFLICT: { status: 412 },
   // the server's own state
