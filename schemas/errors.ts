@@ -50,6 +50,9 @@ export const ERRORS = {
   PLAN_CONFLICT: { status: 409 },
   BUILT_IN: { status: 409 },
   VERSION_CONFLICT: { status: 412 },
+  // what is sent to the outside
+  EGRESS_REFUSED: { status: 422 },
+  EGRESS_FAILED: { status: 502 },
   // the server's own state
   STORAGE_FULL: { status: 507 },
   STORAGE_UNAVAILABLE: { status: 503 },

@@ -9,6 +9,7 @@ import { changeRoutes } from './changes/routes.ts'
 import { type Clock, systemClock } from './clock.ts'
 import { compareRoutes } from './compare/routes.ts'
 import type { Config } from './config.ts'
+import { type Egress, openEgress } from './egress/egress.ts'
 import { environmentRoutes } from './environments/routes.ts'
 import { explainRoutes } from './explain/routes.ts'
 import { flagRoutes } from './flags/routes.ts'
@@ -64,6 +65,8 @@ export interface SluiceOptions {
   readonly logger?: FastifyBaseLogger
   /** Unless given, the one in `config.data`. It is closed with the server. */
   readonly log?: OpenedLog
+  /** Unless given, the one that `config.egressAllow` bounds. It is closed with the server. */
+  readonly egress?: Egress
   /** Adds more routes, for who embeds the server and for tests. Each needs a policy. */
   readonly extend?: (app: FastifyInstance, services: Services) => void
 }
@@ -93,13 +96,14 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
   const keys = openKeyRing({ log, clock, logger, config, project: FIRST_PROJECT, environment: FIRST_ENVIRONMENT })
   const secrets = openSecrets({ data: config.data, storage: log.storage.secrets, clock })
   const alerts = await openAlerts({ storage: log.storage.alerts, clock, logger })
+  const egress = options.egress ?? openEgress({ clock, allow: config.egressAllow })
   const usage = await openUsage({ clock, logger, log, storage: log.storage.counts, config })
   // Told of a change before the evaluator's own view of it is prepared: SDKs wait for it, this server only when it is asked.
   const lending = openLending({ clock, logger, log })
   const hub = openHub({ clock, logger, log, keys, usage, lending, rulesets: { current: name => rulesets.current(name) }, config })
   const rulesets = openRulesets(log)
   const expiry = startExpiry({ log, clock, logger })
-  const services: Services = { config, clock, logger, log, rulesets, keys, hub, usage, secrets, alerts }
+  const services: Services = { config, clock, logger, log, rulesets, keys, hub, usage, secrets, egress, alerts }
 
   const app = makeApp(logger)
   const routes = guardRoutes(app)
@@ -139,6 +143,7 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
   async function closeParts(): Promise<void> {
     stalls.close()
     expiry.close()
+    egress.close()
     await hub.close()
     lending.close()
     rulesets.close()

@@ -2,6 +2,7 @@
 import { resolve } from 'node:path'
 import { z } from 'zod'
 import { type ErrorDetail, SluiceError } from '../schemas/errors.ts'
+import { allowProblem } from './egress/allow.ts'
 
 /** A key set by configuration is any text of at least this many characters. */
 export const CONFIGURED_KEY_LENGTH_MIN = 24
@@ -53,6 +54,19 @@ const configSchema = z.object({
   minuteCountsHours: whole(24, 1_440, 48),
   /** How long evaluations are kept by the hour, in days: 13 months, to compare a month with that of the year before. */
   hourCountsDays: whole(7, 3_660, 400),
+  /** What is not public and may be sent to all the same: networks, addresses, and hosts with their port. */
+  egressAllow: z
+    .string()
+    .default('')
+    .transform((text, context) => {
+      const entries = text
+        .split(',')
+        .map(entry => entry.trim())
+        .filter(entry => entry !== '')
+      const problem = entries.map(allowProblem).find(each => each !== null)
+      if (problem !== undefined) context.addIssue({ code: 'custom', message: problem })
+      return entries
+    }),
 })
 
 export type Config = Readonly<z.infer<typeof configSchema>>
@@ -70,6 +84,7 @@ export const VARIABLES = {
   closeTimeoutMs: 'SLUICE_CLOSE_TIMEOUT_MS',
   minuteCountsHours: 'SLUICE_MINUTE_COUNTS_HOURS',
   hourCountsDays: 'SLUICE_HOUR_COUNTS_DAYS',
+  egressAllow: 'SLUICE_EGRESS_ALLOW',
 } as const satisfies Record<keyof Config, string>
 
 /** Variables of the CLI and SDK that the server lets pass. */

@@ -12,6 +12,7 @@ import type { Prepared } from '../sdk/evaluator/prepare.ts'
 import type { Access } from './access/policy.ts'
 import type { Clock } from './clock.ts'
 import type { Config } from './config.ts'
+import type { Egress } from './egress/egress.ts'
 import type { ChangeLog, Commit, PlannedEdit, State } from './log/types.ts'
 import type { Secrets } from './secrets/secrets.ts'
 
@@ -26,6 +27,7 @@ export interface Services {
   readonly usage: Usage
   readonly secrets: Secrets
   readonly alerts: Alerts
+  readonly egress: Egress
 }
 
 /** Prepared rulesets, kept current by the log: what every evaluation in the server runs on. */

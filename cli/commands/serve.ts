@@ -19,6 +19,7 @@ const SETTINGS = [
   ['--close-timeout-ms <ms>', 'SLUICE_CLOSE_TIMEOUT_MS', 'how long a graceful close may take (default: 10000)'],
   ['--minute-counts-hours <hours>', 'SLUICE_MINUTE_COUNTS_HOURS', 'how long evaluations are kept by the minute (default: 48)'],
   ['--hour-counts-days <days>', 'SLUICE_HOUR_COUNTS_DAYS', 'how long evaluations are kept by the hour (default: 400)'],
+  ['--egress-allow <places>', 'SLUICE_EGRESS_ALLOW', 'networks and host:port that are not public and may be sent to (default: none)'],
 ] as const
 
 /** Variables of the CLI, and no business of the server: least of all the key. */

@@ -21,6 +21,7 @@ export interface StartOptions {
   readonly data?: string
   readonly logger?: SluiceOptions['logger']
   readonly log?: SluiceOptions['log']
+  readonly egress?: SluiceOptions['egress']
   readonly extend?: SluiceOptions['extend']
 }
 
@@ -73,6 +74,7 @@ export async function startServer(t: Test, options: StartOptions = {}): Promise<
       clock: given.clock ?? systemClock,
       logger: given.logger ?? pino({ level: 'silent' }),
       ...(given.log === undefined ? {} : { log: given.log }),
+      ...(given.egress === undefined ? {} : { egress: given.egress }),
       ...(given.extend === undefined ? {} : { extend: given.extend }),
     })
     return { sluice, url: await sluice.listen() }

@@ -25,6 +25,7 @@ t.test('each setting is read from its variable', async t => {
     SLUICE_CLOSE_TIMEOUT_MS: '1000',
     SLUICE_MINUTE_COUNTS_HOURS: '24',
     SLUICE_HOUR_COUNTS_DAYS: '90',
+    SLUICE_EGRESS_ALLOW: '10.20.0.0/16, fd12::/64 ,hooks.internal:8443,',
   })
   t.same(config, {
     host: '0.0.0.0',
@@ -38,6 +39,7 @@ t.test('each setting is read from its variable', async t => {
     closeTimeoutMs: 1000,
     minuteCountsHours: 24,
     hourCountsDays: 90,
+    egressAllow: ['10.20.0.0/16', 'fd12::/64', 'hooks.internal:8443'],
   })
   t.same(Object.keys(config).sort(), Object.keys(VARIABLES).sort(), 'and there are no others')
 })
@@ -55,6 +57,9 @@ t.test('what cannot be used is named, but not repeated', async t => {
     [{ SLUICE_ADMIN_KEY: `${secret}é${secret}` }, 'SLUICE_ADMIN_KEY'],
     [{ SLUICE_ADMIN_KEY: `${secret}\n${secret}` }, 'SLUICE_ADMIN_KEY'],
     [{ SLUICE_LOG_LEVEL: 'loud' }, 'SLUICE_LOG_LEVEL'],
+    [{ SLUICE_EGRESS_ALLOW: '10.0.0.0/33' }, 'SLUICE_EGRESS_ALLOW'],
+    [{ SLUICE_EGRESS_ALLOW: 'hooks.internal' }, 'SLUICE_EGRESS_ALLOW'],
+    [{ SLUICE_EGRESS_ALLOW: 'http://hooks.internal:80' }, 'SLUICE_EGRESS_ALLOW'],
     [{ SLUICE_ADMIN_KEY: secret + secret, SLUICE_SERVER_KEY: secret + secret }, 'SLUICE_SERVER_KEY'],
   ]
   for (const [variables, named] of cases) {
