@@ -40,3 +40,20 @@ export function logSum(logs: readonly number[]): number {
 export function logMean(logs: readonly number[]): number {
   return logSum(logs) - Math.log(logs.length)
 }
+
+/**
+ * A stake that is set little by little, for what begins later: 1/(t (t + 1)) of it in slice t, in even parts, so that
+ * 1/(t + 1) is kept after it. A bet that was all set at once would have to win back first what the time before cost it.
+ * @param logs of what runs; empty before the first
+ * @param t    the slice at hand, the first is 1
+ * @returns    what runs in it
+ */
+export function staked(logs: readonly number[], t: number, parts: number): readonly number[] {
+  const more = -Math.log(t * (t + 1) * parts)
+  return Array.from({ length: parts }, (_, i) => logSum([logs[i] ?? -Infinity, more]))
+}
+
+/** The log of its capital after slice t: what runs, and what is kept. */
+export function stakedLog(logs: readonly number[], t: number): number {
+  return logSum([...logs, -Math.log(t + 1)])
+}

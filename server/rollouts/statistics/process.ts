@@ -3,7 +3,7 @@
  * goes on from the last one. The bets and their reasons are in `eprocess.ts` and `share.ts`; here they are put together
  * under one alpha. Pure: what a verdict leads to is the engine's.
  */
-import { logMean, logStep, logSum, shareOf } from './eprocess.ts'
+import { logMean, logStep, logSum, shareOf, staked, stakedLog } from './eprocess.ts'
 import { addToProfile, PROFILE, relativeRisk } from './interval.ts'
 import { addShare, EVEN, shareNumbers } from './share.ts'
 import {
@@ -147,7 +147,7 @@ function addTrials(guard: GuardState, { trials }: Stratum): GuardState {
   const next: GuardState = {
     ...guard,
     logE: guard.logE.map((log, i) => add(log, HARM_GRID[i]!)),
-    late: staked(guard.late, informative).map((log, i) => add(log, HARM_GRID[i]!)),
+    late: staked(guard.late, informative, HARM_GRID.length).map((log, i) => add(log, HARM_GRID[i]!)),
     informative,
     logA: guard.logA - logStep(guard.ruleOut, w, treatment.bad, bad),
     profile: addToProfile(guard.profile, w, treatment.bad, bad),
@@ -156,16 +156,10 @@ function addTrials(guard: GuardState, { trials }: Stratum): GuardState {
   return { ...next, highest: Math.max(guard.highest, logOf(next)) }
 }
 
-/** What is staked from this slice on, added to what runs: 1/(t (t + 1)) of it in slice t, so that 1/(t + 1) is left after it. */
-function staked(late: readonly number[], t: number): readonly number[] {
-  const more = -Math.log(t * (t + 1) * HARM_GRID.length)
-  return HARM_GRID.map((_, i) => logSum([late[i] ?? -Infinity, more]))
-}
-
 /** The log of a guard's e-value: what was staked at the beginning, later, and not yet. */
 function logOf({ logE, late, informative }: GuardState): number {
   const atFirst = Math.log(1 - LATE_STAKE) + logMean(logE)
-  const later = Math.log(LATE_STAKE) + logSum([...late, -Math.log(informative + 1)])
+  const later = Math.log(LATE_STAKE) + stakedLog(late, informative)
   return logSum([atFirst, later])
 }
 

@@ -6,7 +6,7 @@
  * are so in every slice. So what is refuted is not the configured share but all shares that chance can make of it with so
  * many contexts, and what is staked on lies outside of them.
  */
-import { logMean, logStep } from './eprocess.ts'
+import { logMean, logStep, staked, stakedLog } from './eprocess.ts'
 import type { ShareNumbers, ShareState, Stratum } from './types.ts'
 
 /** Factors between the odds, each way. */
@@ -15,9 +15,10 @@ const GRID = [1.25, 1.5, 2, 3, 5, 10] as const
 const DEVIATIONS = 4
 
 export const EVEN: ShareState = {
-  logTooMany: GRID.map(() => 0),
-  logTooFew: GRID.map(() => 0),
-  logLost: GRID.map(() => 0),
+  slices: 0,
+  logTooMany: [],
+  logTooFew: [],
+  logLost: [],
   contexts: 0,
   seen: { treatment: 0, control: 0 },
   succeeded: { treatment: 0, control: 0 },
@@ -34,10 +35,14 @@ export function addShare(state: ShareState, { seen, succeeded = seen, distinct }
   if (all === 0) return state
   const contexts = Math.max(state.contexts, Math.min(all, distinct ?? all))
   const [low, high] = tolerated(share, contexts)
+  const slices = state.slices + 1
   const add = (logs: readonly number[], w: number, isMore: boolean, mine: number, both: number): readonly number[] =>
-    // Chance may make anything of a few contexts: then nothing is staked.
-    w <= 0 || w >= 1 ? logs : logs.map((log, i) => log + logStep(isMore ? GRID[i]! : 1 / GRID[i]!, w, mine, both))
+    staked(logs, slices, GRID.length).map(
+      // Chance may make anything of a few contexts: then nothing is to be won.
+      (log, i) => (w <= 0 || w >= 1 ? log : log + logStep(isMore ? GRID[i]! : 1 / GRID[i]!, w, mine, both)),
+    )
   return {
+    slices,
     logTooMany: add(state.logTooMany, high, true, treatment, all),
     logTooFew: add(state.logTooFew, low, false, treatment, all),
     logLost: add(state.logLost, low, false, succeeded.treatment, succeeded.treatment + succeeded.control),
@@ -54,7 +59,11 @@ export function addShare(state: ShareState, { seen, succeeded = seen, distinct }
 /** @param logThreshold of the three together, which have one alpha */
 export function shareNumbers(state: ShareState, logThreshold: number): ShareNumbers {
   const all = state.seen.treatment + state.seen.control
-  const [many, few, lost] = [state.logTooMany, state.logTooFew, state.logLost].map(logMean) as [number, number, number]
+  const [many, few, lost] = [state.logTooMany, state.logTooFew, state.logLost].map(logs => stakedLog(logs, state.slices)) as [
+    number,
+    number,
+    number,
+  ]
   const logE = logMean([many, few, lost])
   const highest = Math.max(many, few, lost)
   const kind = logE < logThreshold ? 'as-configured' : many === highest ? 'too-many' : few === highest ? 'too-few' : 'lost'

@@ -114,9 +114,11 @@ export interface GuardState {
 
 /** Observed against configured share, since the step began. */
 export interface ShareState {
+  /** Slices in which anybody was seen. */
+  readonly slices: number
   readonly logTooMany: readonly number[]
   readonly logTooFew: readonly number[]
-  /** Of contexts that ended well, too few alone. */
+  /** Too few of those that ended well. */
   readonly logLost: readonly number[]
   /** Most contexts of one slice: so many at least were placed by chance. */
   readonly contexts: number
