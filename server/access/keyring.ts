@@ -18,6 +18,8 @@ export const CONFIGURED_SERVER = 'configured-server'
 
 /** The longest text that is looked at as a key. */
 const TOKEN_LENGTH_MAX = 512
+/** Of a key's hash: enough to tell keys apart, too little to guess by. */
+const STAMP_BYTES = 8
 /** Keys remembered as right; above it all are forgotten and hashed once more. */
 const RECENT_MAX = 1_000
 
@@ -34,6 +36,10 @@ export interface KeyRingOptions {
 export interface KeyRingHandle extends KeyRing {
   /** The keys that configuration sets. */
   readonly configured: readonly Access[]
+  /** A key that is good now, for who acts with its permissions without holding it; null for none such. */
+  byId(id: string): Access | null
+  /** Tells two keys of one id apart, as configuration makes them; null for a key that is not good now. */
+  stampOf(id: string): string | null
   close(): void
 }
 
@@ -112,8 +118,17 @@ export function openKeyRing(options: KeyRingOptions): KeyRingHandle {
   })
   watchExpiry(clock.now())
 
+  function goodKey(id: string): Known | null {
+    const set = configured.find(known => known.access.id === id)
+    if (set !== undefined) return set
+    const key = log.state(SERVER_LOG).documents.key.get(id)
+    return key === undefined || expiryOf(key) <= clock.now() ? null : knownOf(key)
+  }
+
   return {
     configured: configured.map(known => known.access),
+    byId: id => goodKey(id)?.access ?? null,
+    stampOf: id => goodKey(id)?.hash.toString('hex', 0, STAMP_BYTES) ?? null,
     authenticate(token) {
       if (token.length > TOKEN_LENGTH_MAX) throw invalid()
       const before = recent.get(token)
