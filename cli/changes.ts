@@ -1,68 +1,13 @@
 /** Entries of the change log as people read them: one line each, or whole. */
-import type { Action, Change } from '../schemas/change.ts'
+import type { Change } from '../schemas/change.ts'
 import type { Rule, Target } from '../schemas/flag.ts'
 import type { Kill } from '../schemas/kill.ts'
 import type { Json } from '../schemas/json.ts'
+import { ACTION_WORDS } from '../schemas/words.ts'
 import { differences, isServe } from './differences.ts'
 import { momentText } from './moment.ts'
 import type { Output } from './output.ts'
 import { affectedText, clauseText, countText, ruleText, serveText, valueText } from './words.ts'
-
-const VERBS: Readonly<Record<Action, string>> = {
-  'flag.create': 'created flag',
-  'flag.edit': 'edited',
-  'flag.archive': 'archived',
-  'flag.clone': 'cloned into',
-  'flag.copy': 'copied settings to',
-  'flag.kill': 'killed',
-  'flag.lift': 'lifted the kill on',
-  'flag.expire': 'ended the kill on',
-  'flag.limit': 'changed who is limited by',
-  'segment.create': 'created segment',
-  'segment.edit': 'edited segment',
-  'segment.archive': 'archived segment',
-  'ruleset.import': 'imported',
-  'change.revert': 'reverted',
-  'project.create': 'created project',
-  'project.edit': 'edited project',
-  'project.delete': 'deleted project',
-  'environment.create': 'created environment',
-  'environment.edit': 'edited environment',
-  'environment.delete': 'deleted environment',
-  'key.create': 'created key',
-  'key.revoke': 'revoked key',
-  'valve.throttle': 'set the valve',
-  'valve.move': 'moved the valve',
-  'hook.create': 'created hook',
-  'hook.edit': 'edited hook',
-  'hook.delete': 'deleted hook',
-  'trigger.create': 'created trigger',
-  'trigger.edit': 'edited trigger',
-  'trigger.delete': 'deleted trigger',
-  'trigger.fire': 'fired on',
-  'trigger.restore': 'restored',
-  'notifier.create': 'created notifier',
-  'notifier.edit': 'edited notifier',
-  'notifier.delete': 'deleted notifier',
-  'notifier.pause': 'paused notifier',
-  'notifier.resume': 'resumed notifier',
-  'chat.create': 'created chat',
-  'chat.edit': 'edited chat',
-  'chat.delete': 'deleted chat',
-  'rollout.plan': 'planned the rollout of',
-  'rollout.start': 'started the rollout of',
-  'rollout.advance': 'advanced the rollout of',
-  'rollout.approve': 'approved the rollout of',
-  'rollout.hold': 'held the rollout of',
-  'rollout.resume': 'resumed the rollout of',
-  'rollout.revert': 'turned back the rollout of',
-  'rollout.complete': 'completed the rollout of',
-  'rollout.cancel': 'cancelled the rollout of',
-  'rollout.clear': 'cleared the rollout of',
-  'schedule.create': 'scheduled a change of',
-  'schedule.delete': 'unscheduled',
-  'schedule.run': 'made the scheduled change of',
-}
 
 /** Documents named in a line before they are only counted. */
 const KEYS_SHOWN = 6
@@ -70,7 +15,7 @@ const KEYS_SHOWN = 6
 /** `r12  2026-11-21 03:12:05Z  dana  killed checkout for contexts where /device/os is "android"  "double charges"`. */
 export function changeLine(change: Change, output: Output): string {
   const { colors } = output
-  const verb = (VERBS as Readonly<Record<string, string>>)[change.action] ?? change.action
+  const verb = (ACTION_WORDS as Readonly<Record<string, string>>)[change.action] ?? change.action
   const action = change.action === 'flag.kill' ? colors.red(verb) : change.action === 'flag.lift' ? colors.green(verb) : verb
   const reverted = change.reverts === null ? '' : ` r${change.reverts} of`
   const why = change.comment === null || change.comment === '' ? '' : `  ${JSON.stringify(change.comment)}`

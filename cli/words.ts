@@ -3,31 +3,11 @@ import type { Clause } from '../schemas/clause.ts'
 import type { Flag, FlagKind, Rule, Serve } from '../schemas/flag.ts'
 import type { Json, Scalar } from '../schemas/json.ts'
 import { WEIGHT_TOTAL } from '../schemas/limits.ts'
-import type { Operator } from '../schemas/operator.ts'
+import { OPERATOR_WORDS } from '../schemas/words.ts'
 
 /** `everyone`, or `contexts where /device/os is "android" and …`. */
 export function affectedText(clauses: readonly Clause[]): string {
   return clauses.length === 0 ? 'everyone' : `contexts where ${clauses.map(clauseText).join(' and ')}`
-}
-
-const WORDS: Readonly<Record<Exclude<Operator, 'exists' | 'segment' | 'between'>, readonly [plain: string, negated: string]>> = {
-  in: ['is', 'is not'],
-  startsWith: ['starts with', 'does not start with'],
-  endsWith: ['ends with', 'does not end with'],
-  contains: ['contains', 'does not contain'],
-  matches: ['matches', 'does not match'],
-  lessThan: ['is less than', 'is not less than'],
-  lessThanOrEqual: ['is at most', 'is not at most'],
-  greaterThan: ['is greater than', 'is not greater than'],
-  greaterThanOrEqual: ['is at least', 'is not at least'],
-  before: ['is before', 'is not before'],
-  after: ['is after', 'is not after'],
-  semverEqual: ['is version', 'is not version'],
-  semverLessThan: ['is a version below', 'is not a version below'],
-  semverLessThanOrEqual: ['is a version up to', 'is not a version up to'],
-  semverGreaterThan: ['is a version above', 'is not a version above'],
-  semverGreaterThanOrEqual: ['is a version from', 'is not a version from'],
-  inCidr: ['is in the network', 'is not in the network'],
 }
 
 /** Values named in words before they are only counted. */
@@ -42,7 +22,7 @@ export function clauseText(clause: Clause): string {
   if (clause.op === 'segment') return `${negated ? 'not in' : 'in'} segment ${valuesText(clause.values, String)}`
   if (clause.op === 'exists') return `${attribute} is ${clause.values[0] === false ? 'missing' : 'present'}`
   if (clause.op === 'between') return `${attribute} is ${negated ? 'not ' : ''}between ${clause.values.map(String).join(' and ')}`
-  const words = WORDS[clause.op] as readonly [string, string] | undefined
+  const words = OPERATOR_WORDS[clause.op] as readonly [string, string] | undefined
   // A newer server may know operators that this CLI does not.
   return words === undefined ? `${attribute} ${clause.op} ${values}` : `${attribute} ${words[negated ? 1 : 0]} ${values}${tail}`
 }
