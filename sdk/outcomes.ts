@@ -113,10 +113,7 @@ export class Outcomes {
   #sumOf(flag: string, variation: string, side: string): Sum | null {
     let sums = this.#sums.get(flag)
     if (sums !== undefined) {
-      for (let i = 0; i < sums.length; i++) {
-        const sum = sums[i]!
-        if (sum.variation === variation && sum.side === side) return sum
-      }
+      for (const sum of sums) if (sum.variation === variation && sum.side === side) return sum
     }
     if (this.#size >= SUMS_MAX || flag.length > KEY_LENGTH_MAX || variation.length > KEY_LENGTH_MAX) return null
     this.#size++
