@@ -20,11 +20,26 @@ import { messageOf } from './failure.ts'
 import { Limiting } from './limiting.ts'
 import { Listeners } from './listeners.ts'
 import { type Delta, parseMessage, type Whole } from './messages.ts'
+import { Migrations } from './migration.ts'
 import { duration, type Settings } from './options.ts'
 import { Outcomes } from './outcomes.ts'
 import { Saver } from './saver.ts'
 import type { Link, Transport } from './transport.ts'
-import type { Acquired, Context, Details, Events, Explanation, Json, Limited, Ready, Reported, Sluice, Status } from './types.ts'
+import type {
+  Acquired,
+  Context,
+  Details,
+  Events,
+  Explanation,
+  Json,
+  Limited,
+  Migration,
+  MigrationOptions,
+  Ready,
+  Reported,
+  Sluice,
+  Status,
+} from './types.ts'
 import { VERSION } from './version.ts'
 
 /** What this SDK is, as the server shows it. */
@@ -57,6 +72,7 @@ class Client implements Sluice {
   readonly #outcomes = new Outcomes()
   readonly #counts = new Counts(this.#outcomes)
   readonly #limiting: Limiting
+  readonly #migrations: Migrations
 
   #prepared: Prepared = prepare({ flags: [], segments: [] }, 0)
   /** The flag that was asked for last. */
@@ -99,6 +115,14 @@ class Client implements Sluice {
     const { base, key, logger } = settings
     this.#listeners = new Listeners(logger)
     this.#limiting = new Limiting(clock, lease => this.#send(lease))
+    this.#migrations = new Migrations({
+      clock,
+      random,
+      outcomes: this.#outcomes,
+      listeners: this.#listeners,
+      logger,
+      decide: (flag, context) => this.#outcome(flag, context),
+    })
     for (const problem of settings.problems) logger.error(problem)
     this.#transport = base === null ? null : transport(base, key)
     const cache = base === null || settings.cache === null ? null : cacheFile(settings.cache, base, key)
@@ -239,6 +263,13 @@ class Client implements Sluice {
     return outcome
   }
 
+  migrate<ReadArgs extends unknown[], Read, WriteArgs extends unknown[], Written>(
+    flag: string,
+    options: MigrationOptions<ReadArgs, Read, WriteArgs, Written>,
+  ): Migration<ReadArgs, Read, WriteArgs, Written> {
+    return this.#migrations.migrate(flag, options)
+  }
+
   report(flag: string, context: Context, reported: Reported): void {
     const prepared = flag === this.#lastKey ? this.#last : this.#find(flag)
     if (prepared === undefined) return
@@ -296,6 +327,8 @@ class Client implements Sluice {
     this.#reportTimer?.cancel()
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<void>(resolve => (timer = setTimeout(resolve, CLOSE_TIMEOUT_MS)))
+    // Writes under way are waited for, and are part of the last report.
+    await Promise.race([this.#migrations.idle(), late])
     await Promise.race([Promise.all([this.#report(true), this.#saver?.close()]), late])
     this.#limiting.close()
     this.#handle({ type: 'close' })
@@ -509,6 +542,7 @@ class Client implements Sluice {
     if (now - this.#sliceAt < SLICE_MS) return
     this.#sliceAt = now
     this.#outcomes.endSlice()
+    this.#migrations.endSlice()
   }
 
   /** Over the stream, or beside it while polling works; otherwise the sums wait. The last ones are sent unless the server is known to be dark. */

@@ -4,7 +4,12 @@ import type { Events, Logger } from './types.ts'
 
 export class Listeners {
   readonly #logger: Required<Logger>
-  readonly #listeners = { change: new Set<Events['change']>(), stale: new Set<Events['stale']>(), ready: new Set<Events['ready']>() }
+  readonly #listeners = {
+    change: new Set<Events['change']>(),
+    stale: new Set<Events['stale']>(),
+    ready: new Set<Events['ready']>(),
+    mismatch: new Set<Events['mismatch']>(),
+  }
 
   constructor(logger: Required<Logger>) {
     this.#logger = logger
@@ -14,7 +19,7 @@ export class Listeners {
   on<E extends keyof Events>(event: E, listener: Events[E]): () => void {
     const listeners = this.#of(event)
     if (listeners === undefined || typeof listener !== 'function') {
-      this.#logger.error(`on(${messageOf(event)}) was not understood, expected 'change', 'stale' or 'ready' and a function`)
+      this.#logger.error(`on(${messageOf(event)}) was not understood, expected 'change', 'stale', 'ready' or 'mismatch' and a function`)
       return () => undefined
     }
     // Wrapped, so that one function added twice is two listeners, each with its own end.

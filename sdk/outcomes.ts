@@ -175,7 +175,7 @@ export class Outcomes {
 }
 
 /** What tells this context from others: what a rollout chose by, where one did; null for nothing. */
-function keyOf(by: Attribute | null, context: Context): string | null {
+export function keyOf(by: Attribute | null, context: Context): string | null {
   return typeof context === 'object' && context !== null ? bucketKeyOf(readRaw(by ?? BY_TARGETING_KEY, context)) : null
 }
 

@@ -122,6 +122,81 @@ export interface Reported {
   readonly slow?: boolean
 }
 
+/** The stages of a migration, in order: see `docs/migrations.md`. */
+export type Stage = 'off' | 'dual-write' | 'shadow' | 'live' | 'ramp-down' | 'complete'
+
+/** The two sides of a migration. */
+export type Side = 'old' | 'new'
+
+/**
+ * The sides of a migration, and how they are treated. What a side is given must not be changed by the caller afterwards: the
+ * other side may be called with it a moment later.
+ */
+export interface MigrationOptions<ReadArgs extends unknown[], Read, WriteArgs extends unknown[], Written> {
+  /** The old side's reading, and the new side's. */
+  readonly read?: readonly [old: (...args: ReadArgs) => Read | PromiseLike<Read>, its: (...args: ReadArgs) => Read | PromiseLike<Read>]
+  /** The old side's writing, and the new side's. Repeating a write should do no harm, as a retry by its caller does. */
+  readonly write?: readonly [
+    old: (...args: WriteArgs) => Written | PromiseLike<Written>,
+    its: (...args: WriteArgs) => Written | PromiseLike<Written>,
+  ]
+  /** Whether two answers are the same. Must be deterministic and not async. Default: deep equality. */
+  readonly compare?: (old: Read, its: Read) => boolean
+  /** What is compared of an answer, taken before the caller has it: for callers that change what they get, as `structuredClone`. Default: the answer itself. */
+  readonly snapshot?: (answer: Read) => Read
+  /** The share of reads of both sides that are compared, 0 to 1. Default: 1. */
+  readonly compareShare?: number
+  /** From so many milliseconds on a call counts as slow. Default: none does. */
+  readonly slowMs?: number
+  /** Whether an error is the side's fault, and not the caller's, as "no such account" is. Default: every error is. */
+  readonly isFailure?: (error: unknown) => boolean
+  /** The stage where the flag gives none: it is missing, no migration, or no ruleset has arrived yet. Default: `off`. */
+  readonly fallback?: Stage
+  /** Most calls of the other side at once, in this process. Reads beyond are dropped, writes wait. Default: 100. */
+  readonly concurrency?: number
+  /** How long a call of the other side may take, and a write may wait for its turn. Default: 10,000. */
+  readonly timeoutMs?: number
+  /** Whether the event `mismatch` names the context's key, as an account's. Default: false. */
+  readonly keys?: boolean
+}
+
+/** A migration that runs. */
+export interface Migration<ReadArgs extends unknown[], Read, WriteArgs extends unknown[], Written> {
+  /** Read from the side that leads at the context's stage; its answer or error is the caller's. */
+  read(context: Context, ...args: ReadArgs): Promise<Read>
+  /** Write to the side that leads at the context's stage, and once that is done to the other, which nobody waits for. */
+  write(context: Context, ...args: WriteArgs): Promise<Written>
+  /** The context's stage, counted as an evaluation. */
+  stage(context: Context): Stage
+  status(): MigrationStatus
+}
+
+/** Of the other side's calls, in this process. */
+export interface MigrationStatus {
+  readonly running: number
+  /** Writes that wait for their turn. */
+  readonly waiting: number
+  /** Since the start: reads and writes for which there was no room or no time. */
+  readonly dropped: number
+}
+
+/** The two sides of a migration do not agree. */
+export interface Mismatch {
+  readonly flag: string
+  readonly variation: string | null
+  readonly stage: Stage
+  readonly operation: 'read' | 'write'
+  /**
+   * `differs`: the answers do, or one side alone failed. Of the other side: `failed`, `late` (it took longer than `timeoutMs`),
+   * `dropped` (a write for which there was no room or no time: the other side does not have it).
+   */
+  readonly why: 'differs' | 'failed' | 'late' | 'dropped'
+  /** What the context is told apart by, where the migration was asked for `keys`. */
+  readonly key?: string
+  /** Mismatches of this flag since the last event, beyond ten in ten seconds. */
+  readonly missed: number
+}
+
 /** How `connect` is told what to do. Only `url` and `key` are needed. */
 export interface Options {
   /** Where the server is: `ws://`, `wss://`, `http://` or `https://`, with a path when it stands below one. */
@@ -187,6 +262,8 @@ export interface Events {
   stale: (stale: boolean) => void
   /** Once: there is a ruleset, confirmed by the server or, when that cannot be reached, from the cache file. After the first `change`. */
   ready: () => void
+  /** The sides of a migration do not agree: at most ten per flag in ten seconds, all of them are counted. Stays in this process. */
+  mismatch: (mismatch: Mismatch) => void
 }
 
 /** A connected client. One per process is enough; it may be shared freely. */
@@ -236,6 +313,14 @@ export interface Sluice {
   limitOrWait(flag: string, context: Context, options?: { readonly cost?: number; readonly timeoutMs?: number }): Promise<Limited>
   /** Take a place of the rate's `concurrency` for this key, in this process; give it back with `release()`. Takes no tokens. */
   acquire(flag: string, context: Context): Acquired
+  /**
+   * Run a migration from an old side to a new one as the `migration` flag says, by stage and context: see `docs/migrations.md`.
+   * Make it once, beside the client. The other side never delays a caller, and its errors never surface: they are reported.
+   */
+  migrate<ReadArgs extends unknown[], Read, WriteArgs extends unknown[], Written>(
+    flag: string,
+    options: MigrationOptions<ReadArgs, Read, WriteArgs, Written>,
+  ): Migration<ReadArgs, Read, WriteArgs, Written>
   /**
    * Say how something ended that was done under the variation this flag has for this context: what rollouts turn back by.
    * Costs about as much as `value`, and never throws. Summed; of the context nothing is sent. A context counts once in 10 s,
