@@ -33,6 +33,8 @@ import { type Measurement, measureRequests } from './metrics/measure.ts'
 import { metricsRoutes } from './metrics/routes.ts'
 import { openStalls } from './metrics/stalls.ts'
 import { ofrepRoutes } from './ofrep/routes.ts'
+import { openOutcomes } from './outcomes/outcomes.ts'
+import { outcomeRoutes } from './outcomes/routes.ts'
 import { openapiRoutes } from './openapi/routes.ts'
 import { projectRoutes } from './projects/routes.ts'
 import { openRulesets } from './rulesets/prepared.ts'
@@ -98,12 +100,13 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
   const alerts = await openAlerts({ storage: log.storage.alerts, clock, logger })
   const egress = options.egress ?? openEgress({ clock, allow: config.egressAllow })
   const usage = await openUsage({ clock, logger, log, storage: log.storage.counts, config })
+  const outcomes = openOutcomes({ clock, logger, log })
   // Told of a change before the evaluator's own view of it is prepared: SDKs wait for it, this server only when it is asked.
   const lending = openLending({ clock, logger, log })
-  const hub = openHub({ clock, logger, log, keys, usage, lending, rulesets: { current: name => rulesets.current(name) }, config })
+  const hub = openHub({ clock, logger, log, keys, usage, outcomes, lending, rulesets: { current: name => rulesets.current(name) }, config })
   const rulesets = openRulesets(log)
   const expiry = startExpiry({ log, clock, logger })
-  const services: Services = { config, clock, logger, log, rulesets, keys, hub, usage, secrets, egress, alerts }
+  const services: Services = { config, clock, logger, log, rulesets, keys, hub, usage, outcomes, secrets, egress, alerts }
 
   const app = makeApp(logger)
   const routes = guardRoutes(app)
@@ -115,7 +118,7 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
   addChecks(app, keys, measurement, openApiLimit({ clock, rulesets, config }))
 
   healthRoutes(app, services, lifecycle)
-  metricsRoutes(app, { services, hub, usage, lending, series: measurement.series, stalls })
+  metricsRoutes(app, { services, hub, usage, outcomes, lending, series: measurement.series, stalls })
   statusRoutes(app, services, lifecycle)
   projectRoutes(app, services)
   environmentRoutes(app, services)
@@ -132,6 +135,7 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
   limitRoutes(app, services, lending)
   streamRoutes(app, services, hub)
   telemetryRoutes(app, services, usage)
+  outcomeRoutes(app, services)
   ofrepRoutes(app, services, measurement)
   app.get('/', { config: { policy: everyone } }, (_request, reply) => reply.redirect('/docs'))
   options.extend?.(app, services)
@@ -146,6 +150,7 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
     egress.close()
     await hub.close()
     lending.close()
+    outcomes.close()
     rulesets.close()
     keys.close()
     await alerts.close()
