@@ -26,6 +26,7 @@ export const ERRORS = {
   KILL_NOT_FOUND: { status: 404 },
   LIMIT_NOT_FOUND: { status: 404 },
   TRIGGER_NOT_FOUND: { status: 404 },
+  THROTTLE_NOT_FOUND: { status: 404 },
   KEY_NOT_FOUND: { status: 404 },
   CHANGE_NOT_FOUND: { status: 404 },
   PLAN_NOT_FOUND: { status: 404 },

@@ -33,8 +33,6 @@ import { type Measurement, measureRequests } from './metrics/measure.ts'
 import { metricsRoutes } from './metrics/routes.ts'
 import { openStalls } from './metrics/stalls.ts'
 import { ofrepRoutes } from './ofrep/routes.ts'
-import { openOutcomes } from './outcomes/outcomes.ts'
-import { outcomeRoutes } from './outcomes/routes.ts'
 import { openapiRoutes } from './openapi/routes.ts'
 import { projectRoutes } from './projects/routes.ts'
 import { openRulesets } from './rulesets/prepared.ts'
@@ -48,6 +46,8 @@ import { type HubHandle, openHub } from './stream/hub.ts'
 import { streamRoutes } from './stream/routes.ts'
 import { telemetryRoutes } from './telemetry/routes.ts'
 import { openUsage } from './telemetry/usage.ts'
+import { valveRoutes } from './valves/routes.ts'
+import { openValves } from './valves/valves.ts'
 
 /** How long a request may take to arrive, headers and all: an import is large, and a slow sender must not hold a socket for ever. */
 const REQUEST_TIMEOUT_MS = 60_000
@@ -100,13 +100,13 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
   const alerts = await openAlerts({ storage: log.storage.alerts, clock, logger })
   const egress = options.egress ?? openEgress({ clock, allow: config.egressAllow })
   const usage = await openUsage({ clock, logger, log, storage: log.storage.counts, config })
-  const outcomes = openOutcomes({ clock, logger, log })
   // Told of a change before the evaluator's own view of it is prepared: SDKs wait for it, this server only when it is asked.
   const lending = openLending({ clock, logger, log })
-  const hub = openHub({ clock, logger, log, keys, usage, outcomes, lending, rulesets: { current: name => rulesets.current(name) }, config })
+  const valves = openValves({ clock, logger, log })
+  const hub = openHub({ clock, logger, log, keys, usage, lending, valves, rulesets: { current: name => rulesets.current(name) }, config })
   const rulesets = openRulesets(log)
   const expiry = startExpiry({ log, clock, logger })
-  const services: Services = { config, clock, logger, log, rulesets, keys, hub, usage, outcomes, secrets, egress, alerts }
+  const services: Services = { config, clock, logger, log, rulesets, keys, hub, usage, secrets, egress, alerts, valves }
 
   const app = makeApp(logger)
   const routes = guardRoutes(app)
@@ -118,8 +118,8 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
   addChecks(app, keys, measurement, openApiLimit({ clock, rulesets, config }))
 
   healthRoutes(app, services, lifecycle)
-  metricsRoutes(app, { services, hub, usage, outcomes, lending, series: measurement.series, stalls })
-  statusRoutes(app, services, lifecycle)
+  metricsRoutes(app, { services, hub, usage, lending, valves, series: measurement.series, stalls })
+  statusRoutes(app, services, lifecycle, valves)
   projectRoutes(app, services)
   environmentRoutes(app, services)
   keyRoutes(app, services, keys)
@@ -133,9 +133,9 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
   compareRoutes(app, services)
   instanceRoutes(app, services)
   limitRoutes(app, services, lending)
+  valveRoutes(app, services, valves)
   streamRoutes(app, services, hub)
   telemetryRoutes(app, services, usage)
-  outcomeRoutes(app, services)
   ofrepRoutes(app, services, measurement)
   app.get('/', { config: { policy: everyone } }, (_request, reply) => reply.redirect('/docs'))
   options.extend?.(app, services)
@@ -150,7 +150,7 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
     egress.close()
     await hub.close()
     lending.close()
-    outcomes.close()
+    valves.close()
     rulesets.close()
     keys.close()
     await alerts.close()

@@ -12,8 +12,8 @@ export type Policy =
   /** Nothing is lent, only summed up. */
   | { readonly kind: 'unlimited' }
 
-/** Says what a variation of a flag is now; null for none such. Asked often: it should be a look-up. */
-export type PolicyOf = (flag: string, variation: string) => Policy | null
+/** Says what a counter of a flag and variation may give out now; null for none such. Asked often: it should be a look-up. */
+export type PolicyOf = (flag: string, variation: string, key: string) => Policy | null
 
 /** Time is an argument everywhere: milliseconds of a clock that only runs forward. */
 export interface Ledger {

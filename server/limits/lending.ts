@@ -5,8 +5,9 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Flag } from '../../schemas/flag.ts'
 import type { Grant, Lease } from '../../schemas/lease.ts'
-import { LEASE_IDLE_MS, LEASE_INTERVAL_MS } from '../../schemas/protocol.ts'
+import { LEASE_IDLE_MS, LEASE_INTERVAL_MS, PROBE_KEY } from '../../schemas/protocol.ts'
 import { type Rate, rateOf } from '../../sdk/evaluator/rate.ts'
+import { valveOf } from '../../sdk/evaluator/valve.ts'
 import type { Clock, Timer } from '../clock.ts'
 import type { ChangeLog } from '../log/types.ts'
 import type { Ledger, LimitTotals, LimitUsage, Policy } from './ledger.ts'
@@ -61,7 +62,7 @@ export function openLending(options: {
   function bookOf(name: string): Book {
     let book = books.get(name)
     if (book === undefined) {
-      const ledger = new MemoryLedger((flag, variation) => policyOf(name, flag, variation), startedAt)
+      const ledger = new MemoryLedger((flag, variation, key) => policyOf(name, flag, variation, key), startedAt)
       book = { ledger, senders: new Map(), heardAt: startedAt, told: 0, limits: null, timer: null, isSharing: false }
       books.set(name, book)
     }
@@ -69,9 +70,10 @@ export function openLending(options: {
   }
 
   /** Asked for every counter in every round, so what a document says is kept as long as the document stands. */
-  function policyOf(name: string, key: string, variation: string): Policy | null {
-    const flag = log.state(name).documents.flag.get(key)
-    if (flag === undefined) return null
+  function policyOf(name: string, flagKey: string, variation: string, key: string): Policy | null {
+    const flag = log.state(name).documents.flag.get(flagKey)
+    // Of a valve, probes alone are lent; no limit has a counter for them.
+    if (flag === undefined || (flag.kind === 'safety-valve') !== (key === PROBE_KEY)) return null
     let known = policies.get(flag)
     if (known === undefined) policies.set(flag, (known = new Map<string, Policy | null>()))
     let policy = known.get(variation)
@@ -151,7 +153,15 @@ export function openLending(options: {
     usage: async (name, flag, limit) => bookOf(name).ledger.usage(flag, clock.monotonic(), limit),
     async totals() {
       const all = new Map<string, readonly LimitTotals[]>()
-      for (const [name, { ledger }] of books) all.set(name, await ledger.totals())
+      for (const [name, { ledger }] of books) {
+        const { flag } = log.state(name).documents
+        const totals = await ledger.totals()
+        // Probes of valves are no limit's.
+        all.set(
+          name,
+          totals.filter(total => flag.get(total.flag)?.kind !== 'safety-valve'),
+        )
+      }
       return all
     },
     forget(name) {
@@ -165,9 +175,21 @@ export function openLending(options: {
   }
 }
 
-function readPolicy({ kind, variations }: Flag, key: string): Policy | null {
-  const rate = kind === 'rate-limit' ? rateOf(variations.find(variation => variation.key === key)?.value) : null
+function readPolicy(flag: Flag, key: string): Policy | null {
+  const value = flag.variations.find(variation => variation.key === key)?.value
+  if (flag.kind === 'safety-valve') return probesOf(flag, value)
+  const rate = flag.kind === 'rate-limit' ? rateOf(value) : null
   return rate === null ? null : policyFor(rate)
+}
+
+/** The probes of the whole fleet: so many for each time that a valve waits before it probes. None while a person's cut stands. */
+function probesOf({ enabled, kills }: Flag, value: unknown): Policy | null {
+  const valve = valveOf(value)
+  if (valve === null) return null
+  const { probes, openMs } = valve.breaker
+  const isCut = valve.mode !== 'auto' || !enabled || kills.some(({ clauses }) => clauses.length === 0)
+  // Whoever cannot reach the server probes by itself, and seldom: nothing is set aside for it.
+  return { kind: 'rate', ratePerMs: isCut ? 0 : probes / openMs, depth: probes, onPartition: 'closed' }
 }
 
 function policyFor({ isUnlimited, ratePerMs, depth, onPartition }: Rate): Policy {

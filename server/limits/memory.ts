@@ -306,7 +306,7 @@ export class MemoryLedger implements Ledger {
   // Counters.
 
   #counterOf(flag: string, variation: string, key: string, now: number): Counter | null {
-    const policy = this.#policyOf(flag, variation)
+    const policy = this.#policyOf(flag, variation, key)
     if (policy === null) return null
     let groups = this.#flags.get(flag)
     if (groups === undefined) this.#flags.set(flag, (groups = new Map<string, Group>()))
@@ -351,7 +351,7 @@ export class MemoryLedger implements Ledger {
     }
     counter.filledAt = Math.max(filledAt, now)
     counter.asideMs = asideMs
-    const next = this.#policyOf(group.flag, group.variation)
+    const next = this.#policyOf(group.flag, group.variation, counter.key)
     if (next === null || next === policy) return
     counter.policy = next
     if (next.kind === 'unlimited') counter.level = 0

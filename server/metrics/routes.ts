@@ -5,10 +5,12 @@ import { everyone } from '../access/policy.ts'
 import { rawRoute } from '../http/route.ts'
 import type { Lending } from '../limits/lending.ts'
 import { logOf, SERVER_LOG } from '../log/types.ts'
-import type { OutcomesHandle } from '../outcomes/outcomes.ts'
 import type { Services } from '../services.ts'
 import type { HubHandle } from '../stream/hub.ts'
 import type { UsageHandle } from '../telemetry/usage.ts'
+import { standingOf } from '../valves/fleet.ts'
+import type { ValvesHandle } from '../valves/valves.ts'
+import { VALVE_STATES } from '../../schemas/valve.ts'
 import { VERSION } from '../version.ts'
 import { BUCKETS_S, type Series } from './measure.ts'
 import type { Stalls } from './stalls.ts'
@@ -17,8 +19,8 @@ export interface MetricSources {
   readonly services: Services
   readonly hub: Pick<HubHandle, 'statistics' | 'receipts'>
   readonly usage: Pick<UsageHandle, 'total' | 'dropped' | 'tracked' | 'storing'>
-  readonly outcomes: Pick<OutcomesHandle, 'totals' | 'dropped'>
   readonly lending: Pick<Lending, 'totals'>
+  readonly valves: Pick<ValvesHandle, 'all'>
   readonly series: () => readonly Series[]
   readonly stalls: Pick<Stalls, 'count' | 'totalMs'>
 }
@@ -31,7 +33,7 @@ export function metricsRoutes(app: FastifyInstance, sources: MetricSources): voi
     app,
     { method: 'GET', url: '/metrics', policy: everyone, tag: 'health', summary: 'Metrics in the text format of Prometheus' },
     async (_request, reply) => {
-      const body = `${await registry.metrics()}\n${counters(sources)}${endings(sources)}${await limits(sources)}${durations(sources.series())}`
+      const body = `${await registry.metrics()}\n${counters(sources)}${await limits(sources)}${valves(sources)}${durations(sources.series())}`
       return reply.header('content-type', registry.contentType).send(body)
     },
   )
@@ -131,30 +133,6 @@ function counters({ services, hub, usage, stalls }: MetricSources): string {
   ].join('')
 }
 
-/** By flag and variation, so that a limit of a rollout can ask for the one that is rolled out. */
-function endings({ services, outcomes }: MetricSources): string {
-  const samples: Record<'calls' | 'errors' | 'slow' | 'seconds', string[]> = { calls: [], errors: [], slow: [], seconds: [] }
-  for (const { project, environment } of environmentsIn(services)) {
-    for (const { flag, variation, side, ...total } of outcomes.totals(logOf(project, environment))) {
-      const where = `project=${quoted(project)},environment=${quoted(environment)}`
-      const labels = `${where},flag=${quoted(flag)},variation=${quoted(variation)},side=${quoted(side)}`
-      samples.calls.push(`sluice_outcome_calls_total{${labels}} ${total.allCalls}`)
-      samples.errors.push(`sluice_outcome_errors_total{${labels}} ${total.allErrors}`)
-      samples.slow.push(`sluice_outcome_slow_total{${labels}} ${total.allSlow}`)
-      samples.seconds.push(`sluice_outcome_seconds_total{${labels}} ${total.totalMs / 1_000}`)
-    }
-  }
-  return [
-    counter('sluice_outcome_calls_total', 'Calls that ended, by the variation they were made under.', samples.calls),
-    counter('sluice_outcome_errors_total', 'Those of them that failed.', samples.errors),
-    counter('sluice_outcome_slow_total', 'Those of them that were slow.', samples.slow),
-    counter('sluice_outcome_seconds_total', 'How long they took, added up.', samples.seconds),
-    counter('sluice_outcomes_dropped_total', 'Rows of outcomes about no variation of a flag, or beyond what fits.', [
-      `sluice_outcomes_dropped_total ${outcomes.dropped()}`,
-    ]),
-  ].join('')
-}
-
 /** Per variation, never per key: keys are without number. */
 async function limits({ services, lending }: MetricSources): Promise<string> {
   const totals = await lending.totals()
@@ -180,6 +158,38 @@ async function limits({ services, lending }: MetricSources): Promise<string> {
     counter('sluice_limit_granted_total', 'Tokens lent to instances.', samples.granted),
     counter('sluice_limit_returned_total', 'Lent tokens that came back unspent.', samples.returned),
     metric('sluice_limit_keys', 'Keys that are counted apart.', 'gauge', samples.counters),
+  ].join('')
+}
+
+/** Per variation, pooled over the instances. */
+function valves({ services, valves: { all } }: MetricSources): string {
+  const samples = { calls: [], failures: [], slow: [], rejected: [], shadowed: [] } as Record<string, string[]>
+  const [states, instances, admitted]: [string[], string[], string[]] = [[], [], []]
+  const environments = new Map(environmentsIn(services).map(each => [logOf(each.project, each.environment), each]))
+  for (const [log, known] of all()) {
+    const place = environments.get(log)
+    if (place === undefined) continue
+    for (const { flag, variation, state, admit, pool } of known) {
+      const where = `project=${quoted(place.project)},environment=${quoted(place.environment)}`
+      const labels = `${where},flag=${quoted(flag)},variation=${quoted(variation)}`
+      for (const [name, value] of Object.entries(pool.totals())) samples[name]?.push(`sluice_valve_${name}_total{${labels}} ${value}`)
+      const standing = standingOf(pool.members(services.clock.monotonic()))
+      for (const each of VALVE_STATES) {
+        states.push(`sluice_valve_state{${labels},state="${each}"} ${state === each ? 1 : 0}`)
+        instances.push(`sluice_valve_instances{${labels},state="${each}"} ${standing[each]}`)
+      }
+      admitted.push(`sluice_valve_admitted_share{${labels}} ${admit}`)
+    }
+  }
+  return [
+    counter('sluice_valve_calls_total', 'Calls that valves let through.', samples.calls ?? []),
+    counter('sluice_valve_failures_total', 'Those of them that failed.', samples.failures ?? []),
+    counter('sluice_valve_slow_total', 'Those of them that were slow.', samples.slow ?? []),
+    counter('sluice_valve_rejected_total', 'Calls that valves turned away.', samples.rejected ?? []),
+    counter('sluice_valve_shadowed_total', 'Calls that valves in shadow mode would have turned away.', samples.shadowed ?? []),
+    metric('sluice_valve_state', 'Where a valve stands in the fleet: 1 for the state it is in.', 'gauge', states),
+    metric('sluice_valve_instances', 'Instances that use a valve, by where they stand.', 'gauge', instances),
+    metric('sluice_valve_admitted_share', 'The share of calls that instances let through, on average.', 'gauge', admitted),
   ].join('')
 }
 

@@ -2,6 +2,8 @@
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import { grantSchema, KEY_KINDS } from '../../schemas/accesskey.ts'
+import type { ValveState } from '../../schemas/valve.ts'
+import { type ValveSetting, valveSettingSchema, valveUsageSchema } from '../../schemas/valveusage.ts'
 import { anyKey, kinds } from '../access/policy.ts'
 import { seesEnvironment } from '../access/visible.ts'
 import { moment } from '../clock.ts'
@@ -9,9 +11,17 @@ import { route } from '../http/route.ts'
 import type { Lifecycle } from '../lifecycle.ts'
 import { SERVER_LOG } from '../log/types.ts'
 import type { Services } from '../services.ts'
+import { SEVERITY } from '../valves/book.ts'
+import { usageOf } from '../valves/usage.ts'
+import type { ValvesHandle } from '../valves/valves.ts'
 import { VERSION } from '../version.ts'
 
-export function statusRoutes(app: FastifyInstance, services: Services, lifecycle: Lifecycle): void {
+export function statusRoutes(
+  app: FastifyInstance,
+  services: Services,
+  lifecycle: Lifecycle,
+  valves: Pick<ValvesHandle, 'known' | 'record'>,
+): void {
   const { log, hub } = services
 
   route(app, {
@@ -49,6 +59,8 @@ export function statusRoutes(app: FastifyInstance, services: Services, lifecycle
           revision: z.number().int(),
           instances: z.number().int(),
           kills: z.number().int(),
+          /** Valves that do not flow, those that stand worst first. */
+          valves: z.array(valveUsageSchema.pick({ flag: true, state: true, admit: true }).extend({ by: valveSettingSchema.shape.by })),
         }),
       ),
     }),
@@ -59,9 +71,19 @@ export function statusRoutes(app: FastifyInstance, services: Services, lifecycle
           const { revision, documents } = log.state(key)
           let kills = 0
           for (const flag of documents.flag.values()) kills += flag.kills.length
-          return { project, environment, revision, instances: hub.instances(key).length, kills }
+          return { project, environment, revision, instances: hub.instances(key).length, kills, valves: notFlowing(key) }
         })
       return { version: VERSION, startedAt: moment(lifecycle.startedAt), storage: log.status(), environments }
     },
   })
+
+  function notFlowing(key: string): { flag: string; state: ValveState; admit: number; by: ValveSetting['by'] }[] {
+    const now = { wall: services.clock.now(), monotonic: services.clock.monotonic() }
+    const flags = [...log.state(key).documents.flag.values()].filter(({ kind }) => kind === 'safety-valve')
+    return flags
+      .map(flag => usageOf(flag, valves.record(key, flag.key), valves.known(key, flag.key), now))
+      .filter(({ state }) => state !== 'flowing')
+      .sort((a, b) => SEVERITY[b.state] - SEVERITY[a.state] || (a.flag < b.flag ? -1 : 1))
+      .map(({ flag, state, admit, setting }) => ({ flag, state, admit, by: setting.by }))
+  }
 }

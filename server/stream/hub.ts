@@ -9,13 +9,15 @@ import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { SluiceError } from '../../schemas/errors.ts'
 import { CLOSE_CODES, UPSTREAM_BYTES_MAX } from '../../schemas/stream.ts'
+import type { ValveStates } from '../../schemas/valve.ts'
 import type { Access } from '../access/policy.ts'
 import type { Clock } from '../clock.ts'
 import type { Config } from '../config.ts'
 import { type Member, openReceipts } from '../instances/receipts.ts'
 import type { Borrower, Lending } from '../limits/lending.ts'
 import { type ChangeLog, type Published, SERVER_LOG } from '../log/types.ts'
-import type { Asker, Hub, KeyRing, Rulesets, Outcomes, Usage } from '../services.ts'
+import type { Asker, Hub, KeyRing, Rulesets, Usage } from '../services.ts'
+import type { ValveLink, ValvesHandle } from '../valves/valves.ts'
 import { openAppointments } from './appointments.ts'
 import { beatFrame, catchUpFrame, type Channel, currentFrame, fillRecent, followLog, openChannel, rulesetOf, take } from './channel.ts'
 import { openRounds } from './clientrounds.ts'
@@ -24,7 +26,7 @@ import { parseClientUpstream } from './clientupstream.ts'
 import { comeBack, drainStreams } from './drain.ts'
 import { textFrame, textFrameHeader } from './frame.ts'
 import { type Admission, answerRefusal, type Gate, judge, protocolOf, type Refusal } from './handshake.ts'
-import { changesMessage, drainMessage, grantMessage, RESET_OPENING, rulesetOpening, stepOf } from './messages.ts'
+import { changesMessage, drainMessage, grantMessage, RESET_OPENING, rulesetOpening, stepOf, valveStatesMessage } from './messages.ts'
 import { emptyRecent, isOther, stepsFrom } from './recent.ts'
 import { openSession, type Readings, type Session, type SessionAction, type SessionEvent, step } from './session.ts'
 import { openTokenBucket } from './tokenbucket.ts'
@@ -45,8 +47,8 @@ export interface HubOptions {
   readonly log: ChangeLog
   readonly keys: KeyRing
   readonly usage: Usage
-  readonly outcomes: Pick<Outcomes, 'add'>
   readonly lending: Lending
+  readonly valves: Pick<ValvesHandle, 'join'>
   /** What the evaluations for clients run on. */
   readonly rulesets: Pick<Rulesets, 'current'>
   readonly config: Pick<Config, 'handshakesPerSecond' | 'closeTimeoutMs'>
@@ -106,6 +108,8 @@ interface Peer {
   member: Member | null
   /** Its part in the limits that are shared; null before its hello, and for clients. */
   borrower: Borrower | null
+  /** Its part in the view of the fleet's valves; null as the borrower is. */
+  valves: ValveLink | null
   /** Of a client, which is sent evaluations; null for an SDK, which is sent rules. */
   readonly view: View | null
   /** Takes it out of the turns. */
@@ -113,7 +117,7 @@ interface Peer {
 }
 
 export function openHub(options: HubOptions): HubHandle {
-  const { clock, log, logger, usage, outcomes, lending } = options
+  const { clock, log, logger, usage, lending, valves } = options
   const { handshakesPerSecond, closeTimeoutMs } = options.config
   const bucket = openTokenBucket(clock, handshakesPerSecond)
   const appointments = openAppointments(clock, handshakesPerSecond)
@@ -147,6 +151,7 @@ export function openHub(options: HubOptions): HubHandle {
   let clientSockets = 0
   let isDraining = false
   let whenEmpty: (() => void) | null = null
+  let framed: { readonly states: ValveStates; readonly frame: Buffer } | null = null
 
   const gate: Gate = {
     keys: options.keys,
@@ -222,7 +227,18 @@ export function openHub(options: HubOptions): HubHandle {
     const channel = channelOf(logName)
     const session = openSession(clock.monotonic(), Math.random())
     const view = isClient ? openView(access) : null
-    const peer: Peer = { socket, line, access, channel, session, member: null, borrower: null, view, leaveTurns: () => undefined }
+    const peer: Peer = {
+      socket,
+      line,
+      access,
+      channel,
+      session,
+      member: null,
+      borrower: null,
+      valves: null,
+      view,
+      leaveTurns: () => undefined,
+    }
     totals.handshakesAccepted++
     if (isClient) clientSockets++
     ;(isClient ? channel.clients : channel.peers).add(peer)
@@ -275,6 +291,8 @@ export function openHub(options: HubOptions): HubHandle {
     peer.member = null
     peer.borrower?.leave(false)
     peer.borrower = null
+    peer.valves?.leave()
+    peer.valves = null
   }
 
   function shut(peer: Peer, code: number, reason: string): void {
@@ -343,10 +361,12 @@ export function openHub(options: HubOptions): HubHandle {
         break
       case 'count':
         usage.add(channel.log, action.counts, askerOf(peer))
-        outcomes.add(channel.log, action.counts.outcomes ?? [], askerOf(peer))
         break
       case 'lend':
         peer.borrower?.report(action.lease)
+        break
+      case 'pool':
+        peer.valves?.report(action.report)
         break
       case 'ping':
         peer.socket.ping()
@@ -395,6 +415,13 @@ export function openHub(options: HubOptions): HubHandle {
     peer.member = { id, service, sdk, connectedAt, joinedAt, revision: held, confirmedAt: held === 0 ? null : connectedAt }
     book.joined(name, peer.member)
     peer.borrower = lending.join(name, id, grant => send(peer, textFrame(grantMessage(grant))))
+    peer.valves = valves.join(name, { instance: id, service }, states => send(peer, statesFrame(states)))
+  }
+
+  /** One message for the whole fleet is made once. */
+  function statesFrame(states: ValveStates): Buffer {
+    if (framed?.states !== states) framed = { states, frame: textFrame(valveStatesMessage(states)) }
+    return framed.frame
   }
 
   // --- the logs

@@ -3,6 +3,7 @@ import type { Grant } from '../../schemas/lease.ts'
 import type { Change } from '../../schemas/change.ts'
 import type { Flag } from '../../schemas/flag.ts'
 import type { Segment } from '../../schemas/segment.ts'
+import type { ValveStates } from '../../schemas/valve.ts'
 import type { State } from '../log/types.ts'
 
 const HASH_DIGITS = 16
@@ -110,4 +111,8 @@ function removed(documents: ReadonlyMap<string, unknown>): string[] {
 
 export function grantMessage(grant: Grant): string {
   return JSON.stringify(grant)
+}
+
+export function valveStatesMessage(states: ValveStates): string {
+  return JSON.stringify(states)
 }

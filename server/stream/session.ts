@@ -7,9 +7,10 @@
  * so), each delta starts where the last message ended, and a socket that does not read is owed one message, not many.
  */
 import type { Lease } from '../../schemas/lease.ts'
-import { LEASE_INTERVAL_MS } from '../../schemas/protocol.ts'
+import { LEASE_INTERVAL_MS, VALVES_INTERVAL_MS } from '../../schemas/protocol.ts'
 import { HELLO_WITHIN_MS } from '../../schemas/stream.ts'
 import type { Counts, Hello } from '../../schemas/stream.ts'
+import type { ValvesReport } from '../../schemas/valve.ts'
 import { hashAt, isOther, type Recent } from './recent.ts'
 
 /** Above this many unsent bytes a socket gets no more deltas: it is behind until it has taken all of them. */
@@ -22,11 +23,13 @@ export const SLOWEST_BYTES_PER_MS = 262
 export const PING_INTERVAL_MS = 15_000
 /** Nothing heard for so long, in spite of two pings: the link is dead. */
 export const SILENT_MS = 40_000
-/** Messages an SDK may send within the window, apart from receipts, of which there is one per change, and leases. */
+/** Messages an SDK may send within the window, apart from receipts, of which there is one per change, leases and valves. */
 export const MESSAGES_MAX = 20
 export const MESSAGES_WINDOW_MS = 10_000
 /** Leases within the window: twice what an SDK sends, for those that a slow line brings together. */
 export const LEASES_MAX = (2 * MESSAGES_WINDOW_MS) / LEASE_INTERVAL_MS
+/** Reports of valves within the window, likewise. */
+export const REPORTS_MAX = (2 * MESSAGES_WINDOW_MS) / VALVES_INTERVAL_MS
 
 /** What the hub reads off the socket and the log with every event. */
 export interface Readings {
@@ -43,6 +46,7 @@ export type SessionEvent =
   | { readonly kind: 'applied'; readonly revision: number; readonly epoch?: string | undefined }
   | { readonly kind: 'counts'; readonly counts: Counts }
   | { readonly kind: 'lease'; readonly lease: Lease }
+  | { readonly kind: 'valves'; readonly report: ValvesReport }
   /** A message of a type that this server does not know: counted and left alone. */
   | { readonly kind: 'unknown' }
   | { readonly kind: 'malformed'; readonly reason: string }
@@ -76,6 +80,8 @@ export type SessionAction =
   | { readonly kind: 'count'; readonly counts: Counts }
   /** What the instance says of its limits. */
   | { readonly kind: 'lend'; readonly lease: Lease }
+  /** What the instance says of its valves. */
+  | { readonly kind: 'pool'; readonly report: ValvesReport }
   | { readonly kind: 'ping' }
   | { readonly kind: 'close'; readonly why: 'protocol' | 'slow'; readonly reason: string }
   /** Destroy the socket: nobody is there to answer a close. */
@@ -106,6 +112,7 @@ export interface Session {
   windowStart: number
   windowCount: number
   windowLeases: number
+  windowReports: number
 }
 
 const NOTHING: readonly SessionAction[] = []
@@ -135,6 +142,7 @@ export function openSession(now: number, jitter: number): Session {
     windowStart: now,
     windowCount: 0,
     windowLeases: 0,
+    windowReports: 0,
   }
 }
 
@@ -164,6 +172,9 @@ export function step(session: Session, event: SessionEvent, readings: Readings):
     case 'lease':
       session.heardAt = readings.now
       return onLease(session, event.lease, readings)
+    case 'valves':
+      session.heardAt = readings.now
+      return onValves(session, event.report, readings)
     case 'hello':
     case 'counts':
     case 'unknown':
@@ -217,6 +228,15 @@ function onLease(session: Session, lease: Lease, { now }: Readings): readonly Se
   if (session.windowLeases > LEASES_MAX)
     return close(session, 'protocol', `more than ${LEASES_MAX} leases in ${MESSAGES_WINDOW_MS / 1_000} s`)
   return [{ kind: 'lend', lease }]
+}
+
+function onValves(session: Session, report: ValvesReport, { now }: Readings): readonly SessionAction[] {
+  if (session.phase === 'greeting') return close(session, 'protocol', 'the first message must be hello')
+  openWindow(session, now)
+  session.windowReports++
+  if (session.windowReports > REPORTS_MAX)
+    return close(session, 'protocol', `more than ${REPORTS_MAX} reports of valves in ${MESSAGES_WINDOW_MS / 1_000} s`)
+  return [{ kind: 'pool', report }]
 }
 
 /** May come again on an open stream: an SDK that has noticed a gap says what it holds and is brought up to date. */
@@ -316,6 +336,7 @@ function openWindow(session: Session, now: number): void {
   session.windowStart = now
   session.windowCount = 0
   session.windowLeases = 0
+  session.windowReports = 0
 }
 
 function close(session: Session, why: 'protocol' | 'slow', reason: string): readonly SessionAction[] {

@@ -1,6 +1,7 @@
 /** What an SDK sends, from bytes to an event of its session. Lenient about fields and types it does not know, strict about those it does. */
 import { leaseSchema } from '../../schemas/lease.ts'
 import { appliedSchema, countsSchema, helloSchema } from '../../schemas/stream.ts'
+import { valvesSchema } from '../../schemas/valve.ts'
 import type { SessionEvent } from './session.ts'
 
 const UNKNOWN: SessionEvent = { kind: 'unknown' }
@@ -56,6 +57,12 @@ function parseText(data: Buffer): SessionEvent {
     case 'lease': {
       const lease = leaseSchema.safeParse(message)
       return lease.success ? { kind: 'lease', lease: lease.data } : malformed(`"lease" is not as ${places(lease.error.issues)} should be`)
+    }
+    case 'valves': {
+      const report = valvesSchema.safeParse(message)
+      return report.success
+        ? { kind: 'valves', report: report.data }
+        : malformed(`"valves" is not as ${places(report.error.issues)} should be`)
     }
     default:
       return UNKNOWN

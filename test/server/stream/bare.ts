@@ -17,11 +17,11 @@ import { openLog } from '../../../server/log/log.ts'
 import { type ChangeLog, type Commit, logOf, type PlannedEdit, SERVER_LOG } from '../../../server/log/types.ts'
 import { openRulesets } from '../../../server/rulesets/prepared.ts'
 import type { Services } from '../../../server/services.ts'
-import { openOutcomes } from '../../../server/outcomes/outcomes.ts'
 import { type HubHandle, openHub } from '../../../server/stream/hub.ts'
 import { streamRoutes } from '../../../server/stream/routes.ts'
 import { telemetryRoutes } from '../../../server/telemetry/routes.ts'
 import { openUsage, type UsageHandle } from '../../../server/telemetry/usage.ts'
+import { openValves } from '../../../server/valves/valves.ts'
 
 /** What is needed of a test. */
 interface Test {
@@ -95,10 +95,10 @@ export async function startBare(t: Test, options: BareOptions = {}): Promise<Bar
     hourCountsDays: 400,
   }
   const usage = await openUsage({ clock, logger, log, storage: log.storage.counts, config })
-  const outcomes = openOutcomes({ clock, logger, log })
   const lending = openLending({ clock, logger, log })
-  const hub = openHub({ clock, logger, log, keys, usage, outcomes, lending, rulesets: openRulesets(log), config })
-  const services = { clock, logger, log, keys, usage, outcomes, hub, config } as unknown as Services
+  const valves = openValves({ clock, logger, log })
+  const hub = openHub({ clock, logger, log, keys, usage, lending, valves, rulesets: openRulesets(log), config })
+  const services = { clock, logger, log, keys, usage, hub, config } as unknown as Services
   app.decorateRequest('access', null)
   app.addHook('onRequest', async request => checkKey(request, keys))
   app.setErrorHandler((error, _request, reply) => {
@@ -154,6 +154,7 @@ export async function startBare(t: Test, options: BareOptions = {}): Promise<Bar
     stopped = true
     await hub.close()
     await app.close()
+    valves.close()
     keys.close()
     await usage.close()
     await log.close()
