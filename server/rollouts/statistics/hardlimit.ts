@@ -4,7 +4,7 @@
  */
 import { type HardLimit, type HardLimitState, type HardLimitVerdict, type Look, STATE_VERSION } from './types.ts'
 
-const INTERVAL_MS = 60_000
+const INTERVAL_MS = 30_000
 const CONSECUTIVE_ERRORS = 4
 
 const BROKEN: Readonly<Record<HardLimit['op'], (value: number, threshold: number) => boolean>> = {
@@ -12,8 +12,6 @@ const BROKEN: Readonly<Record<HardLimit['op'], (value: number, threshold: number
   '>=': (value, threshold) => value >= threshold,
   '<': (value, threshold) => value < threshold,
   '<=': (value, threshold) => value <= threshold,
-  '==': (value, threshold) => value === threshold,
-  '!=': (value, threshold) => value !== threshold,
 }
 
 /** At the beginning of each step: what a limit bore in the last one is no debt of this. */
@@ -32,7 +30,7 @@ export function looked(limit: HardLimit, state: HardLimitState, look: Look, now:
   if (look.kind === 'error') return { ...since, consecutiveErrors: state.consecutiveErrors + 1, problem: look.message }
   // PromQL answers NaN for nothing divided by nothing.
   const last = look.kind === 'value' && Number.isNaN(look.value) ? ({ kind: 'no-data' } as const) : look
-  const isFailure = last.kind === 'value' ? isBroken(limit, last.value) : limit.onNoData === 'fail'
+  const isFailure = last.kind === 'value' && isBroken(limit, last.value)
   return { ...since, failures: state.failures + (isFailure ? 1 : 0), consecutiveErrors: 0, last, problem: null }
 }
 
@@ -40,8 +38,7 @@ export function limitVerdict(limit: HardLimit, state: HardLimitState): HardLimit
   const { failures, consecutiveErrors, looks, last, problem } = state
   const { failureLimit = 0, consecutiveErrorLimit = CONSECUTIVE_ERRORS, onNoData = 'hold', op, threshold } = limit
   if (failures > failureLimit) {
-    const now = last?.kind === 'value' ? String(last.value) : 'without data'
-    return { kind: 'failed', why: `${failures} of ${looks} looks were ${op} ${threshold}, ${failureLimit} are borne; the last was ${now}.` }
+    return { kind: 'failed', why: `${failures} of ${looks} looks were ${op} ${threshold}; ${failureLimit} are borne.` }
   }
   // Until there are too many, what was known before stands: a source that restarts stops no rollout.
   if (consecutiveErrors > consecutiveErrorLimit)

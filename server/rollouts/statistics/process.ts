@@ -49,6 +49,7 @@ export function begin(guards: readonly ShareGuard[], options: Options = {}): Sta
       role: guard.role,
       weight: guard.weight ?? 1,
       ruleOut: guard.ruleOut ?? RULE_OUT,
+        maxShare: guard.maxShare ?? null,
       logE: HARM_GRID.map(() => 0),
       late: [],
       informative: 0,
@@ -139,18 +140,21 @@ function addTrials(guard: GuardState, { trials }: Stratum): GuardState {
   if (arms === undefined) return guard
   const { treatment, control } = arms
   const sums: Arms<Trials> = { treatment: sumOf(guard.trials.treatment, treatment), control: sumOf(guard.trials.control, control) }
-  const w = shareOf(treatment, control)
-  const bad = treatment.bad + control.bad
-  if (w === null || bad === 0) return { ...guard, trials: sums }
-  const add = (log: number, r: number): number => log + logStep(r, w, treatment.bad, bad)
+  // Bad ones among all, held against a share: the same bet as the treatment's among the bad ones, held against its share.
+  const { maxShare } = guard
+  const w = maxShare ?? shareOf(treatment, control)
+  const mine = maxShare === null ? treatment.bad : Math.min(treatment.bad, treatment.contexts)
+  const all = maxShare === null ? treatment.bad + control.bad : treatment.contexts
+  if (w === null || all === 0) return { ...guard, trials: sums }
+  const add = (log: number, r: number): number => log + logStep(r, w, mine, all)
   const informative = guard.informative + 1
   const next: GuardState = {
     ...guard,
     logE: guard.logE.map((log, i) => add(log, HARM_GRID[i]!)),
     late: staked(guard.late, informative, HARM_GRID.length).map((log, i) => add(log, HARM_GRID[i]!)),
     informative,
-    logA: guard.logA - logStep(guard.ruleOut, w, treatment.bad, bad),
-    profile: addToProfile(guard.profile, w, treatment.bad, bad),
+    logA: guard.logA - logStep(guard.ruleOut, w, mine, all),
+    profile: addToProfile(guard.profile, w, mine, all),
     trials: sums,
   }
   return { ...next, highest: Math.max(guard.highest, logOf(next)) }

@@ -32,6 +32,8 @@ export interface ShareGuard {
   readonly weight?: number
   /** Harm that advancing shall rule out, as a relative risk above 1: `1 + delta`. 1.5 unless given. */
   readonly ruleOut?: number
+  /** Compare with this share, between 0 and 1, instead of the control, of which no trials are needed then. */
+  readonly maxShare?: number
 }
 
 export interface Options {
@@ -97,6 +99,7 @@ export interface GuardState {
   readonly role: GuardRole
   readonly weight: number
   readonly ruleOut: number
+  readonly maxShare: number | null
   /** `log E_r` of the grid, since the beginning. */
   readonly logE: readonly number[]
   /** The same of what is staked in later slices; empty before the first. */
@@ -174,7 +177,7 @@ export interface GuardNumbers {
   readonly relativeRisk: RelativeRisk
 }
 
-/** How many times as often treatment ends badly, and bounds that hold at every look together with `coverage`. */
+/** How many times as often treatment ends badly as the control (or as `maxShare` allows, as odds), and bounds that hold at every look together with `coverage`. */
 export interface RelativeRisk {
   /** Null while nothing is known. */
   readonly estimate: number | null
@@ -209,7 +212,7 @@ export interface Traffic {
 /** A plain limit on one number, looked at every `intervalMs`: see `hardlimit.ts`. */
 export interface HardLimit {
   /** It is broken while `value op threshold`. */
-  readonly op: '>' | '>=' | '<' | '<=' | '==' | '!='
+  readonly op: '>' | '>=' | '<' | '<='
   readonly threshold: number
   /** Broken looks that are borne; one more fails. 0 unless given. */
   readonly failureLimit?: number
@@ -217,10 +220,10 @@ export interface HardLimit {
   readonly consecutiveErrorLimit?: number
   /** Nothing is looked at before; 0 unless given. */
   readonly initialDelayMs?: number
-  /** 60 s unless given. */
+  /** 30 s unless given. */
   readonly intervalMs?: number
   /** What an answer without a number means. `hold` unless given. */
-  readonly onNoData?: 'hold' | 'fail' | 'pass'
+  readonly onNoData?: 'hold' | 'pass'
 }
 
 export type Look =
