@@ -18,6 +18,7 @@ export const ERRORS = {
   KEY_EXPIRED: { status: 401 },
   FORBIDDEN: { status: 403 },
   TOO_MANY_REQUESTS: { status: 429 },
+  HOOK_REFUSED: { status: 401 },
   // what is named
   PROJECT_NOT_FOUND: { status: 404 },
   ENVIRONMENT_NOT_FOUND: { status: 404 },
@@ -31,6 +32,7 @@ export const ERRORS = {
   CHANGE_NOT_FOUND: { status: 404 },
   PLAN_NOT_FOUND: { status: 404 },
   SCHEDULE_NOT_FOUND: { status: 404 },
+  HOOK_NOT_FOUND: { status: 404 },
   ALREADY_EXISTS: { status: 409 },
   // what is written
   INVALID_FLAG: { status: 422 },
@@ -38,6 +40,8 @@ export const ERRORS = {
   INVALID_TRIGGER: { status: 422 },
   PREREQUISITE_CYCLE: { status: 422 },
   SEGMENT_CYCLE: { status: 422 },
+  INVALID_HOOK: { status: 422 },
+  HOOK_IN_USE: { status: 409 },
   FLAG_IN_USE: { status: 409 },
   FLAG_KILLED: { status: 409 },
   SEGMENT_IN_USE: { status: 409 },

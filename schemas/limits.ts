@@ -38,6 +38,8 @@ export const FLAGS_MAX = 20_000
 /** Segments of one environment. */
 export const SEGMENTS_MAX = 5_000
 export const PROJECTS_MAX = 1_000
+/** Hooks of one environment. */
+export const HOOKS_MAX = 200
 /** Environments of one project. */
 export const ENVIRONMENTS_MAX = 100
 /** Keys of one server. */

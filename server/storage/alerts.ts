@@ -56,7 +56,7 @@ export interface AlertStorage {
   /** Newest first. */
   deliveries(log: string, hook: string, limit: number): Promise<readonly DeliveryRow[]>
   /** Keep the newest deliveries of a kind of one hook. */
-  trimDeliveries(log: string, hook: string, genuine: number, keep: number): Promise<void>
+  trimDeliveries(log: string, hook: string, taken: number, keep: number): Promise<void>
   /** Let go what was seen last before a moment, and what is more than so many alerts; never one that fires or was not told. */
   drop(before: { readonly seenAt: number; readonly deliveredAt: number; readonly keep: number }): Promise<void>
 }
@@ -111,14 +111,14 @@ export function alertStorage(db: Kysely<Tables>, guarded: <T>(run: () => Promise
           .execute()
         return rows.map(row => ({ ...row, at: Number(row.at), bytes: Number(row.bytes), skipped: Number(row.skipped) }))
       }),
-    trimDeliveries: (log, hook, genuine, keep) =>
+    trimDeliveries: (log, hook, taken, keep) =>
       guarded(async () => {
         const first = await db
           .selectFrom('deliveries')
           .select('id')
           .where('log', '=', log)
           .where('hook', '=', hook)
-          .where('genuine', '=', genuine)
+          .where('taken', '=', taken)
           .orderBy('id', 'desc')
           .offset(keep)
           .limit(1)
@@ -128,7 +128,7 @@ export function alertStorage(db: Kysely<Tables>, guarded: <T>(run: () => Promise
           .deleteFrom('deliveries')
           .where('log', '=', log)
           .where('hook', '=', hook)
-          .where('genuine', '=', genuine)
+          .where('taken', '=', taken)
           .where('id', '<=', first.id)
           .execute()
       }),

@@ -138,7 +138,7 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
         .addColumn('id', 'text', column => column.primaryKey())
         .addColumn('log', 'text', column => column.notNull())
         .addColumn('hook', 'text', column => column.notNull())
-        .addColumn('genuine', 'integer', column => column.notNull())
+        .addColumn('taken', 'integer', column => column.notNull())
         .addColumn('at', 'bigint', column => column.notNull())
         .addColumn('verdict', 'text', column => column.notNull())
         .addColumn('reason', 'text', column => column.notNull())
@@ -149,7 +149,7 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
         .addColumn('alerts', 'text', column => column.notNull())
         .addColumn('skipped', 'bigint', column => column.notNull())
         .execute()
-      await db.schema.createIndex('deliveries_by_hook').on('deliveries').columns(['log', 'hook', 'genuine', 'id']).execute()
+      await db.schema.createIndex('deliveries_by_hook').on('deliveries').columns(['log', 'hook', 'taken', 'id']).execute()
       await db.schema.createIndex('deliveries_by_moment').on('deliveries').column('at').execute()
     },
   },

@@ -126,7 +126,7 @@ export interface DeliveryRow {
   readonly log: string
   readonly hook: string
   /** 1 when it proved to be from who knows the secret: those are kept apart, so that nobody else can push them out. */
-  readonly genuine: number
+  readonly taken: number
   readonly at: number
   readonly verdict: string
   readonly reason: string
