@@ -18,6 +18,8 @@ import { addBodyParser, checkBodyType } from './http/body.ts'
 import { addErrorAnswers, answerClientError, answerError } from './http/errors.ts'
 import { addMethodAnswers } from './http/methods.ts'
 import { openAlerts } from './hooks/alerts.ts'
+import { openDeliveries } from './hooks/deliveries.ts'
+import { hookRoutes } from './hooks/routes.ts'
 import { instanceRoutes } from './instances/routes.ts'
 import { keyRoutes } from './keys/routes.ts'
 import { startExpiry } from './kills/expiry.ts'
@@ -108,6 +110,16 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
   const expiry = startExpiry({ log, clock, logger })
   const services: Services = { config, clock, logger, log, rulesets, keys, hub, usage, secrets, egress, alerts, valves }
 
+  const deliveries = openDeliveries({
+    log,
+    clock,
+    logger,
+    secrets,
+    alerts,
+    storage: log.storage.alerts,
+    fetch: url => egress.send({ url, method: 'GET' }),
+  })
+
   const app = makeApp(logger)
   const routes = guardRoutes(app)
   addErrorAnswers(app, logger)
@@ -118,7 +130,7 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
   addChecks(app, keys, measurement, openApiLimit({ clock, rulesets, config }))
 
   healthRoutes(app, services, lifecycle)
-  metricsRoutes(app, { services, hub, usage, lending, valves, series: measurement.series, stalls })
+  metricsRoutes(app, { services, hub, usage, lending, valves, deliveries, series: measurement.series, stalls })
   statusRoutes(app, services, lifecycle, valves)
   projectRoutes(app, services)
   environmentRoutes(app, services)
@@ -137,6 +149,7 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
   streamRoutes(app, services, hub)
   telemetryRoutes(app, services, usage)
   ofrepRoutes(app, services, measurement)
+  hookRoutes(app, services, deliveries)
   app.get('/', { config: { policy: everyone } }, (_request, reply) => reply.redirect('/docs'))
   options.extend?.(app, services)
   hub.attach(app)
@@ -145,6 +158,9 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
   app.register(async scope => addMethodAnswers(scope, [...routes]))
 
   async function closeParts(): Promise<void> {
+    deliveries.close()
+    // Whoever is being told may still use all the others.
+    await alerts.close()
     stalls.close()
     expiry.close()
     egress.close()
@@ -153,7 +169,6 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
     valves.close()
     rulesets.close()
     keys.close()
-    await alerts.close()
     await usage.close()
     await log.close()
   }

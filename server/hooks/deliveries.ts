@@ -97,7 +97,8 @@ const NOWHERE: Place = { log: '', key: '' }
 export function openDeliveries({ log, clock, logger, secrets, alerts, storage, fetch }: DeliveriesOptions): Deliveries {
   const sns = openSns({ clock, fetch })
   const paths = new Map<string, Place>()
-  for (const name of log.logs()) for (const hook of log.state(name).documents.hook.values()) paths.set(hook.path, { log: name, key: hook.key })
+  for (const name of log.logs())
+    for (const hook of log.state(name).documents.hook.values()) paths.set(hook.path, { log: name, key: hook.key })
   const unsubscribe = log.subscribe(({ log: name, change }) => {
     for (const edit of change.edits) {
       if (edit.type !== 'hook') continue
@@ -188,7 +189,9 @@ export function openDeliveries({ log, clock, logger, secrets, alerts, storage, f
     const { placed, delivery } = await taken
     const verdict = delivery.verdict as Delivered['verdict']
     count(place, verdict)
-    void trimmed(place, 1).catch((err: unknown) => logger.warn({ err, hook: place.key }, 'old deliveries could not be let go; tried again later'))
+    void trimmed(place, 1).catch((err: unknown) =>
+      logger.warn({ err, hook: place.key }, 'old deliveries could not be let go; tried again later'),
+    )
     return { verdict, reason: judged.reason, alerts: placed.length, new: placed.filter(each => each.outcome === 'new').length }
   }
 
@@ -207,9 +210,13 @@ export function openDeliveries({ log, clock, logger, secrets, alerts, storage, f
       const judged = await judge(hook, received, { secrets, sns, now: clock.now() })
       if (judged.verdict === 'bad-signature' || judged.verdict === 'stale') {
         await refused(place, received, judged.verdict, judged.reason)
-        throw new SluiceError('HOOK_REFUSED', 'The delivery does not prove that it is genuine and of now. The deliveries of the hook say why.', {
-          details: [{ path: '', code: judged.verdict, message: judged.verdict === 'stale' ? 'is from another time' : 'is not proved' }],
-        })
+        throw new SluiceError(
+          'HOOK_REFUSED',
+          'The delivery does not prove that it is genuine and of now. The deliveries of the hook say why.',
+          {
+            details: [{ path: '', code: judged.verdict, message: judged.verdict === 'stale' ? 'is from another time' : 'is not proved' }],
+          },
+        )
       }
       const bucket = bucketOf(place)
       if (!bucket.take()) {
@@ -218,7 +225,10 @@ export function openDeliveries({ log, clock, logger, secrets, alerts, storage, f
       }
       if (judged.verdict === 'malformed') {
         await refused(place, received, 'malformed', judged.reason)
-        throw new SluiceError('INVALID_REQUEST', `The delivery is genuine, and there is no alert in it: ${judged.reason.slice(0, REASON_LENGTH_MAX)}.`)
+        throw new SluiceError(
+          'INVALID_REQUEST',
+          `The delivery is genuine, and there is no alert in it: ${judged.reason.slice(0, REASON_LENGTH_MAX)}.`,
+        )
       }
       if (hook.source === 'cloudwatch-sns' && judged.reading.note === TO_CONFIRM) {
         // The only thing that a delivery makes this server fetch. SNS sends it anew when that failed.
@@ -250,7 +260,10 @@ export function openDeliveries({ log, clock, logger, secrets, alerts, storage, f
 }
 
 function notFound(): SluiceError {
-  return new SluiceError('HOOK_NOT_FOUND', 'No hook takes deliveries at this path. Compare it with the one that "sluice hooks show" prints.')
+  return new SluiceError(
+    'HOOK_NOT_FOUND',
+    'No hook takes deliveries at this path. Compare it with the one that "sluice hooks show" prints.',
+  )
 }
 
 function nameOf({ log, key }: Place): string {
@@ -304,7 +317,12 @@ function placedOf(arrived: ArrivedAlert, known: readonly KnownAlert[], read: Rea
     receivedAt: moment(arrived.receivedAt),
     links: [...read.links],
   }
-  return { outcome, row: { ...arrived, startsAt, standing: read.status === 'firing' ? 1 : 0, told: 0, body: JSON.stringify(alert) }, seen, ended }
+  return {
+    outcome,
+    row: { ...arrived, startsAt, standing: read.status === 'firing' ? 1 : 0, told: 0, body: JSON.stringify(alert) },
+    seen,
+    ended,
+  }
 }
 
 function verdictOf(placed: readonly Placed[]): Delivered['verdict'] {
@@ -317,7 +335,9 @@ function alertLine(read: ReadAlert, { outcome, row }: Placed): HookDelivery['ale
 }
 
 function keptHeaders({ headers }: Received): Record<string, string> {
-  return Object.fromEntries(HEADERS_KEPT.flatMap(name => (headers[name]?.[0] === undefined ? [] : [[name, headers[name][0].slice(0, HEADER_LENGTH_MAX)]])))
+  return Object.fromEntries(
+    HEADERS_KEPT.flatMap(name => (headers[name]?.[0] === undefined ? [] : [[name, headers[name][0].slice(0, HEADER_LENGTH_MAX)]])),
+  )
 }
 
 /** The beginning of the body as text. What confirms a subscription of SNS is a secret, and is left out. */

@@ -89,7 +89,8 @@ function bounded(read: Reading, now: number): Reading {
   if (read.problems.length > 10) problems.push(`${read.problems.length - 10} more of the kind`)
   const more = read.alerts.length - alerts.length
   if (more > 0) problems.push(`${more} more alerts in the body are left out: at most ${ALERTS_PER_DELIVERY_MAX} are read of one`)
-  if (read.alerts.some((alert, i) => alerts[i] !== undefined && alerts[i] !== alert)) problems.push('a start that lies ahead is not taken: its clock is wrong')
+  if (read.alerts.some((alert, i) => alerts[i] !== undefined && alerts[i] !== alert))
+    problems.push('a start that lies ahead is not taken: its clock is wrong')
   return { ...read, alerts, problems, externalId: read.externalId === null ? null : read.externalId.slice(0, 200) }
 }
 

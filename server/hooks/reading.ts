@@ -125,7 +125,8 @@ export function labels(...objects: readonly unknown[]): Record<string, string> {
 /** Those that are addresses of pages, each once. */
 export function links(...values: readonly unknown[]): string[] {
   const found = values.filter(
-    (value): value is string => typeof value === 'string' && value.length <= LINK_LENGTH_MAX && /^https?:\/\/\S+$/.test(value) && value.isWellFormed(),
+    (value): value is string =>
+      typeof value === 'string' && value.length <= LINK_LENGTH_MAX && /^https?:\/\/\S+$/.test(value) && value.isWellFormed(),
   )
   return [...new Set(found)].slice(0, LINKS_MAX)
 }

@@ -48,7 +48,12 @@ const viewSchema = hookSchema.extend({
   /** Alerts that fire now. */
   firing: z.number().int(),
 })
-const limitQuerySchema = z.strictObject({ limit: z.string().regex(/^\d{1,3}$/).optional() })
+const limitQuerySchema = z.strictObject({
+  limit: z
+    .string()
+    .regex(/^\d{1,3}$/)
+    .optional(),
+})
 
 export function hookRoutes(app: FastifyInstance, services: Services, deliveries: Deliveries): void {
   const tag = 'hooks'
@@ -58,7 +63,9 @@ export function hookRoutes(app: FastifyInstance, services: Services, deliveries:
     scope.addHook('onError', (request, _reply, error, done) => {
       if (!(error instanceof SluiceError) || error.code !== 'BODY_TOO_LARGE') return done()
       const path = (request.params as { path?: string }).path ?? ''
-      void deliveries.refuse(pathOf(path).path, receivedOf(request, null, Buffer.alloc(0)), `the body has more than ${BODY_BYTES_MAX} bytes`).then(() => done())
+      void deliveries
+        .refuse(pathOf(path).path, receivedOf(request, null, Buffer.alloc(0)), `the body has more than ${BODY_BYTES_MAX} bytes`)
+        .then(() => done())
     })
     rawRoute(
       scope,
@@ -71,7 +78,12 @@ export function hookRoutes(app: FastifyInstance, services: Services, deliveries:
         description:
           'The body is the tool’s own, of any type; how it is proved and read is set by the hook. Answered once the alerts are stored; what they do comes after.',
         rawBody: true,
-        response: z.object({ verdict: z.enum(['accepted', 'duplicate', 'late']), reason: z.string(), alerts: z.number().int(), new: z.number().int() }),
+        response: z.object({
+          verdict: z.enum(['accepted', 'duplicate', 'late']),
+          reason: z.string(),
+          alerts: z.number().int(),
+          new: z.number().int(),
+        }),
       },
       (request, reply) => receive(request, reply, deliveries),
     )
@@ -196,16 +208,23 @@ export function hookRoutes(app: FastifyInstance, services: Services, deliveries:
       const kind = needsSecret(hook)
       if (kind === 'none') checkSecret(hook, '')
       if (call.body.secret === undefined && kind === 'theirs') {
-        throw new SluiceError('INVALID_HOOK', `Hook "${hook.key}": secret is missing: ${hook.source} makes it, so give the one that it shows.`, {
-          details: [{ path: 'secret', code: 'missing', message: `is made by ${hook.source}` }],
-        })
+        throw new SluiceError(
+          'INVALID_HOOK',
+          `Hook "${hook.key}": secret is missing: ${hook.source} makes it, so give the one that it shows.`,
+          {
+            details: [{ path: 'secret', code: 'missing', message: `is made by ${hook.source}` }],
+          },
+        )
       }
       const secret = call.body.secret ?? makeSecret()
       const refs = dryRun ? [] : [await secrets.keep(secret)]
       try {
         const answer = await edit(call, current => {
           if (current.secrets.length >= SECRETS_MAX) {
-            throw new SluiceError('LIMIT_EXCEEDED', `Hook "${current.key}" has ${SECRETS_MAX} secrets already. End one that is not used any more.`)
+            throw new SluiceError(
+              'LIMIT_EXCEEDED',
+              `Hook "${current.key}" has ${SECRETS_MAX} secrets already. End one that is not used any more.`,
+            )
           }
           return { ...current, secrets: [...current.secrets, ...refs] }
         })
@@ -442,15 +461,22 @@ function checkUnused(state: State, key: string): void {
   const triggers = [...state.documents.trigger.values()].filter(trigger => trigger.when.hooks?.includes(key) === true)
   if (triggers.length === 0) return
   const named = triggers.map(trigger => `"${trigger.key}"`)
-  throw new SluiceError('HOOK_IN_USE', `Hook "${key}" in "${state.log}": the trigger ${named.slice(0, 10).join(', ')} waits for its alerts. Edit or remove that first.`, {
-    details: triggers.slice(0, 50).map(trigger => ({ path: `triggers.${trigger.key}`, code: 'in_use', message: 'names the hook' })),
-  })
+  throw new SluiceError(
+    'HOOK_IN_USE',
+    `Hook "${key}" in "${state.log}": the trigger ${named.slice(0, 10).join(', ')} waits for its alerts. Edit or remove that first.`,
+    {
+      details: triggers.slice(0, 50).map(trigger => ({ path: `triggers.${trigger.key}`, code: 'in_use', message: 'names the hook' })),
+    },
+  )
 }
 
 /** Error: `FORBIDDEN`. Editors set up hooks; what makes one trusted is an admin's. */
 function needAdmin({ access, params }: Pick<Call, 'access' | 'params'>, field: string): void {
   if (hasRole(access, 'admin', params.project, params.environment)) return
-  throw new SluiceError('FORBIDDEN', `Key "${access.name}" may not set ${field}: that needs the role admin over "${params.project}/${params.environment}".`)
+  throw new SluiceError(
+    'FORBIDDEN',
+    `Key "${access.name}" may not set ${field}: that needs the role admin over "${params.project}/${params.environment}".`,
+  )
 }
 
 function limitOf(text: string | undefined): number {

@@ -22,7 +22,13 @@ export interface Received {
 export type Refusal = { readonly verdict: 'bad-signature' | 'stale'; readonly reason: string } | null
 
 /** @param header where the signature stands; @param now in ms since 1970 */
-export type Verify = (received: Received, hook: Pick<Hook, 'timestampHeader'>, header: string, secrets: readonly string[], now: number) => Refusal
+export type Verify = (
+  received: Received,
+  hook: Pick<Hook, 'timestampHeader'>,
+  header: string,
+  secrets: readonly string[],
+  now: number,
+) => Refusal
 
 /** Lowercase hexadecimal HMAC-SHA256 of the body, or of `timestamp:body` where Grafana is told to sign a moment along. */
 export const grafana: Verify = (received, { timestampHeader }, header, secrets, now) => {
@@ -162,7 +168,9 @@ function missing({ headers }: Received, name: string): Refusal {
 
 function notOfAny(secrets: readonly string[]): Refusal {
   const reason =
-    secrets.length === 0 ? 'this hook has no secret yet, or none that can be read: give it one' : `it is not made with any secret of this hook (${secrets.length})`
+    secrets.length === 0
+      ? 'this hook has no secret yet, or none that can be read: give it one'
+      : `it is not made with any secret of this hook (${secrets.length})`
   return { verdict: 'bad-signature', reason }
 }
 

@@ -53,7 +53,10 @@ export function openSns({ clock, fetch }: { readonly clock: Clock; readonly fetc
     async verify(body, topicArn) {
       const refused = (reason: string): Refusal => ({ verdict: 'bad-signature', reason })
       const topic = text(at(body, 'TopicArn'))
-      if (topic !== topicArn) return refused(`it is of the topic ${topic === '' ? '(none)' : JSON.stringify(topic.slice(0, 100))}, and this hook is for ${topicArn}`)
+      if (topic !== topicArn)
+        return refused(
+          `it is of the topic ${topic === '' ? '(none)' : JSON.stringify(topic.slice(0, 100))}, and this hook is for ${topicArn}`,
+        )
       const type = text(at(body, 'Type'))
       const version = text(at(body, 'SignatureVersion'))
       if (version !== '1' && version !== '2') return refused('its SignatureVersion is neither 1 nor 2')
@@ -62,7 +65,8 @@ export function openSns({ clock, fetch }: { readonly clock: Clock; readonly fetc
       const certificate = await certificateAt(url)
       if (typeof certificate === 'string') return refused(certificate)
       const now = clock.now()
-      if (now < Date.parse(certificate.validFrom) || now > Date.parse(certificate.validTo)) return refused('its certificate is not valid now')
+      if (now < Date.parse(certificate.validFrom) || now > Date.parse(certificate.validTo))
+        return refused('its certificate is not valid now')
       const signature = Buffer.from(text(at(body, 'Signature'), 4_000), 'base64')
       const isGenuine = isVerified(version === '1' ? 'sha1' : 'sha256', signedText(body, type), certificate, signature)
       return isGenuine ? null : refused('its signature does not fit')

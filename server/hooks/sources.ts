@@ -85,11 +85,13 @@ export const SOURCES: Readonly<Record<HookSource, Source>> = {
 
 /** What a delivery looks like, as a hint for people; never a reason to trust it. */
 export function looksLike(body: unknown, headers: Headers): HookSource | null {
-  if (headers('x-amz-sns-message-type') !== '' || (at(body, 'TopicArn') !== undefined && at(body, 'Type') !== undefined)) return 'cloudwatch-sns'
+  if (headers('x-amz-sns-message-type') !== '' || (at(body, 'TopicArn') !== undefined && at(body, 'Type') !== undefined))
+    return 'cloudwatch-sns'
   if (headers('sentry-hook-resource') !== '' || at(body, 'data', 'metric_alert') !== undefined) return 'sentry'
   if (headers('x-pagerduty-signature') !== '' || at(body, 'event', 'event_type') !== undefined) return 'pagerduty'
   if (headers('x-honeycomb-webhook-token') !== '' || at(body, 'result_groups_triggered') !== undefined) return 'honeycomb'
-  if (headers('x-grafana-alerting-signature') !== '' || (at(body, 'orgId') !== undefined && at(body, 'alerts') !== undefined)) return 'grafana'
+  if (headers('x-grafana-alerting-signature') !== '' || (at(body, 'orgId') !== undefined && at(body, 'alerts') !== undefined))
+    return 'grafana'
   if (at(body, 'groupKey') !== undefined && at(body, 'alerts') !== undefined) return 'alertmanager'
   if (at(body, 'issueUrl') !== undefined && at(body, 'workflowName') !== undefined) return 'newrelic'
   if (at(body, 'transition') !== undefined && at(body, 'cycle') !== undefined) return 'datadog'

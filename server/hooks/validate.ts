@@ -14,7 +14,9 @@ export function completeHook(input: HookInput): Hook {
   const source = SOURCES[input.source]
   const auth = input.auth ?? source.auths[0]!
   const timestampHeader =
-    input.timestampHeader === undefined && input.source === 'grafana' && auth === 'signature' ? GRAFANA_TIMESTAMP_HEADER : input.timestampHeader
+    input.timestampHeader === undefined && input.source === 'grafana' && auth === 'signature'
+      ? GRAFANA_TIMESTAMP_HEADER
+      : input.timestampHeader
   return checked(
     arranged({
       key: input.key,
@@ -108,7 +110,9 @@ function checked(hook: Hook): Hook {
 
 function checkMapping(hook: Hook, mapping: HookMapping): void {
   const pointers: (readonly [string, string | undefined])[] = [
-    ...(['each', 'dedupKey', 'status', 'severity', 'title', 'description', 'startsAt', 'link'] as const).map(field => [field, mapping[field]] as const),
+    ...(['each', 'dedupKey', 'status', 'severity', 'title', 'description', 'startsAt', 'link'] as const).map(
+      field => [field, mapping[field]] as const,
+    ),
     ...Object.entries(mapping.labels ?? {}).map(([name, pointer]) => [`labels.${name}`, pointer] as const),
   ]
   for (const [field, pointer] of pointers) {

@@ -2,6 +2,7 @@
 import type { FastifyInstance } from 'fastify'
 import { collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import { everyone } from '../access/policy.ts'
+import type { Deliveries } from '../hooks/deliveries.ts'
 import { rawRoute } from '../http/route.ts'
 import type { Lending } from '../limits/lending.ts'
 import { logOf, SERVER_LOG } from '../log/types.ts'
@@ -21,6 +22,7 @@ export interface MetricSources {
   readonly usage: Pick<UsageHandle, 'total' | 'dropped' | 'tracked' | 'storing'>
   readonly lending: Pick<Lending, 'totals'>
   readonly valves: Pick<ValvesHandle, 'all'>
+  readonly deliveries: Pick<Deliveries, 'counts'>
   readonly series: () => readonly Series[]
   readonly stalls: Pick<Stalls, 'count' | 'totalMs'>
 }
@@ -33,7 +35,7 @@ export function metricsRoutes(app: FastifyInstance, sources: MetricSources): voi
     app,
     { method: 'GET', url: '/metrics', policy: everyone, tag: 'health', summary: 'Metrics in the text format of Prometheus' },
     async (_request, reply) => {
-      const body = `${await registry.metrics()}\n${counters(sources)}${await limits(sources)}${valves(sources)}${durations(sources.series())}`
+      const body = `${await registry.metrics()}\n${counters(sources)}${hooks(sources)}${await limits(sources)}${valves(sources)}${durations(sources.series())}`
       return reply.header('content-type', registry.contentType).send(body)
     },
   )
@@ -78,6 +80,7 @@ function addGauges(registry: Registry, { services, hub, usage }: MetricSources):
   )
   perEnvironment('sluice_flags', 'Flags of the environment.', log => services.log.state(log).documents.flag.size)
   perEnvironment('sluice_kills_standing', 'Kills that stand.', log => killsOf(services, log))
+  perEnvironment('sluice_alerts_firing', 'Alerts that fire, as monitoring tools said.', log => services.alerts.firing(log).length)
   single('sluice_sockets', 'Open websockets.', () => hub.statistics().sockets)
   single('sluice_client_sockets', 'Those of client keys among them.', () => hub.statistics().clientSockets)
   single('sluice_sockets_behind', 'Open websockets that do not take what they are sent.', () => hub.statistics().behind)
@@ -131,6 +134,15 @@ function counters({ services, hub, usage, stalls }: MetricSources): string {
       return counter(metric, `Of the stream, since the start: ${name}.`, [`${metric} ${value}`])
     }),
   ].join('')
+}
+
+/** What tools delivered. Those to no hook at all have no labels but the verdict. */
+function hooks({ deliveries }: MetricSources): string {
+  const samples = deliveries.counts().map(({ log, hook, verdict, count }) => {
+    const [project = '', environment = ''] = log.split('/')
+    return `sluice_hook_deliveries_total{project=${quoted(project)},environment=${quoted(environment)},hook=${quoted(hook)},verdict="${verdict}"} ${count}`
+  })
+  return counter('sluice_hook_deliveries_total', 'Deliveries of monitoring tools, by what became of them.', samples)
 }
 
 /** Per variation, never per key: keys are without number. */

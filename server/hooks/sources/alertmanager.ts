@@ -1,13 +1,34 @@
 /** Alertmanager's webhook (version 4), and Grafana's, which is of the same family: one body holds a group of alerts. */
 import { createHash } from 'node:crypto'
-import { type Adapter, at, firstText, labels, links, list, moment, type ReadAlert, readAlert, reading, record, severity, status, text } from '../reading.ts'
+import {
+  type Adapter,
+  at,
+  firstText,
+  labels,
+  links,
+  list,
+  moment,
+  type ReadAlert,
+  readAlert,
+  reading,
+  record,
+  severity,
+  status,
+  text,
+} from '../reading.ts'
 
 export const alertmanager: Adapter = body => groupReading(body, () => ({}))
 
 export const grafana: Adapter = body =>
   groupReading(body, alert => ({
     annotations: { ...labels(at(alert, 'annotations')), ...valuesOf(alert) },
-    links: links(at(alert, 'panelURL'), at(alert, 'dashboardURL'), at(alert, 'generatorURL'), at(alert, 'silenceURL'), at(alert, 'imageURL')),
+    links: links(
+      at(alert, 'panelURL'),
+      at(alert, 'dashboardURL'),
+      at(alert, 'generatorURL'),
+      at(alert, 'silenceURL'),
+      at(alert, 'imageURL'),
+    ),
   }))
 
 function groupReading(body: unknown, more: (alert: unknown) => Partial<ReadAlert>): ReturnType<Adapter> {
@@ -41,7 +62,8 @@ function groupReading(body: unknown, more: (alert: unknown) => Partial<ReadAlert
   }
   if (group.length === 0) problems.push('alerts is missing or empty: this is no notification of Alertmanager or Grafana')
   const left = at(body, 'truncatedAlerts')
-  if (typeof left === 'number' && left > 0) problems.push(`${left} more alerts of the group were left out by the tool: raise its max_alerts`)
+  if (typeof left === 'number' && left > 0)
+    problems.push(`${left} more alerts of the group were left out by the tool: raise its max_alerts`)
   return reading({ alerts, problems })
 }
 

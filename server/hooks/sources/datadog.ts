@@ -59,7 +59,11 @@ export const datadog: Adapter = body => {
     severity: word.includes('warn') ? 'warning' : severity(field('priority'), field('type')),
     title: field('title'),
     description: field('text'),
-    labels: { ...tagsOf(field('scope')), ...tagsOf(field('tags')), ...labels({ host: field('host'), metric: field('metric'), monitor: field('alertId') }) },
+    labels: {
+      ...tagsOf(field('scope')),
+      ...tagsOf(field('tags')),
+      ...labels({ host: field('host'), metric: field('metric'), monitor: field('alertId') }),
+    },
     annotations: labels({ query: field('query') }),
     // Repetitions have dates of their own, and are the same fire.
     startsAt: word === 'triggered' || word === 'warn' || status === 'info' ? date : null,

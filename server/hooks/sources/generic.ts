@@ -3,7 +3,22 @@
  * carry the same below `data`.
  */
 import type { HookMapping } from '../../../schemas/hook.ts'
-import { type Adapter, at, firstText, labels, links, list, moment, type ReadAlert, readAlert, reading, record, severity, status, text } from '../reading.ts'
+import {
+  type Adapter,
+  at,
+  firstText,
+  labels,
+  links,
+  list,
+  moment,
+  type ReadAlert,
+  readAlert,
+  reading,
+  record,
+  severity,
+  status,
+  text,
+} from '../reading.ts'
 
 export function generic(mapping: HookMapping | undefined): Adapter {
   return body => (mapping === undefined ? normalForm(body, '') : mapped(body, mapping))

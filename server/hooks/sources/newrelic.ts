@@ -8,7 +8,9 @@ export const newrelic: Adapter = body => {
   const word = text(at(body, 'state')).toUpperCase()
   const known = word === 'ACKNOWLEDGED' ? 'info' : status(word)
   if (known === null)
-    return reading({ problems: [`state is ${word === '' ? 'missing' : JSON.stringify(word.slice(0, 40))}, expected CREATED, ACTIVATED or CLOSED`] })
+    return reading({
+      problems: [`state is ${word === '' ? 'missing' : JSON.stringify(word.slice(0, 40))}, expected CREATED, ACTIVATED or CLOSED`],
+    })
   const priority = text(at(body, 'priority')).toUpperCase()
   const alert = readAlert({
     dedupKey: firstText(at(body, 'id')),
@@ -42,5 +44,8 @@ function firstOf(value: unknown): unknown {
 }
 
 function joined(value: unknown): string {
-  return list(value).slice(0, 20).map(item => text(item, 200)).join(', ')
+  return list(value)
+    .slice(0, 20)
+    .map(item => text(item, 200))
+    .join(', ')
 }

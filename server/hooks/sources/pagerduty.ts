@@ -12,7 +12,8 @@ export const pagerduty: Adapter = body => {
   const incident = at(data, 'incident') ?? data
   const occurredAt = moment(at(event, 'occurred_at'))
   const urgency = text(at(incident, 'urgency'))
-  const status = type === 'incident.triggered' || type === 'incident.reopened' ? 'firing' : type === 'incident.resolved' ? 'resolved' : 'info'
+  const status =
+    type === 'incident.triggered' || type === 'incident.reopened' ? 'firing' : type === 'incident.resolved' ? 'resolved' : 'info'
   const alert = readAlert({
     dedupKey: firstText(at(incident, 'id'), at(incident, 'incident_key')),
     status,

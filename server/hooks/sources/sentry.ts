@@ -26,7 +26,7 @@ function metricAlert(data: unknown, action: string): ReturnType<Adapter> {
   const alert = readAlert({
     dedupKey: id === '' ? '' : `metric_alert:${id}`,
     status,
-    severity: severity(action === 'resolved' ? 'info' : action),
+    severity: severity(action === 'resolved' ? null : action),
     title: firstText(at(data, 'description_title'), at(incident, 'title')),
     description: firstText(at(data, 'description_text')),
     labels: labels({
