@@ -1,10 +1,12 @@
-/** A limit as a plugin of Fastify 5, for all routes of the instance it is registered on. Loads nothing of Fastify's. */
+/** Limits and reports as plugins of Fastify 5, for all routes of the instance they are registered on. Loads nothing of Fastify's. */
 import type { FastifyInstance, FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastify'
 import { type Guard, guard, joined, type LimitOptions } from './guard.ts'
+import { reporter, type ReportOptions } from './report.ts'
 import { whenDone } from './response.ts'
 
 export { contextOf, type HttpRequest } from './context.ts'
 export type { LimitClient, LimitOptions } from './guard.ts'
+export type { ReportClient, ReportOptions } from './report.ts'
 
 export interface FastifyLimitOptions extends Omit<LimitOptions<FastifyRequest>, 'flag'> {
   /** Without one, only routes that name their own are limited. */
@@ -56,10 +58,27 @@ function guardOf(app: FastifyInstance, given: FastifyLimitOptions): Guard<Fastif
 }
 
 /** As in `app.register(rateLimit, { flags, flag: 'api-requests' })`. */
-export const rateLimit = Object.assign(plugin, {
-  // Fastify's own marks: the hook belongs to the instance it is registered on, and not to a child of its own.
-  [Symbol.for('skip-override')]: true,
-  [Symbol.for('fastify.display-name')]: '@sluice/sdk/fastify',
-  [Symbol.for('plugin-meta')]: { name: '@sluice/sdk/fastify', fastify: '5.x' },
-})
+export const rateLimit = marked(plugin, '@sluice/sdk/fastify')
+
+const reports: FastifyPluginCallback<ReportOptions<FastifyRequest>> = (app, options, done) => {
+  const begin = reporter({ ...options, logger: options.logger ?? { error: (message: string) => app.log.error(message) } })
+  app.addHook('onRequest', (request, reply, next) => {
+    begin(request, reply.raw)
+    next()
+  })
+  done()
+}
+
+/** As in `app.register(reportOutcomes, { flags, report: 'new-ledger' })`. */
+export const reportOutcomes = marked(reports, '@sluice/sdk/fastify reports')
+
+function marked<T extends object>(plugin: T, name: string): T {
+  return Object.assign(plugin, {
+    // Fastify's own marks: the hook belongs to the instance it is registered on, and not to a child of its own.
+    [Symbol.for('skip-override')]: true,
+    [Symbol.for('fastify.display-name')]: name,
+    [Symbol.for('plugin-meta')]: { name, fastify: '5.x' },
+  })
+}
+
 export default rateLimit

@@ -99,14 +99,14 @@ export function guard<Request extends HttpRequest>(options: LimitOptions<Request
 }
 
 /** Taken for a context, a promise would be one counter for everybody; and one that is rejected would end the process. */
-function atOnce<T>(value: T): T {
+export function atOnce<T>(value: T): T {
   if (!isThenable(value)) return value
   Promise.resolve(value).catch(() => undefined)
   throw new TypeError('it answered a promise, expected the value itself')
 }
 
 /** A browser's question before the request proper, without a credential. Denied, it looks like a fault of the page's. */
-function isPreflight({ method, headers }: HttpRequest): boolean {
+export function isPreflight({ method, headers }: HttpRequest): boolean {
   return method === 'OPTIONS' && headers.origin !== undefined && headers['access-control-request-method'] !== undefined
 }
 

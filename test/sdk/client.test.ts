@@ -580,3 +580,38 @@ t.test('a report of nonsense is ignored', async t => {
   clock.advance(5_000)
   t.match(link().sent.at(-1), { outcomes: [{ flag: 'a', errors: 0 }] })
 })
+
+t.test('close waits for the writes of a migration, and reports them', async t => {
+  const { client, goLive, link } = start()
+  const stage = flag('ledger', {
+    kind: 'migration',
+    variations: [
+      { key: 'dual-write', value: 'dual-write' },
+      { key: 'off', value: 'off' },
+    ],
+    fallthrough: { variation: 'dual-write' },
+  })
+  goLive([stage])
+  const written: string[] = []
+  const ledger = client.migrate('ledger', {
+    write: [
+      async (entry: string) => void written.push(`old ${entry}`),
+      async entry => {
+        for (let i = 0; i < 5; i++) await new Promise(setImmediate)
+        written.push(`new ${entry}`)
+      },
+    ],
+  })
+  await ledger.write({ targetingKey: 'a-17' }, 'e1')
+  t.same(written, ['old e1'])
+  await client.close()
+  t.same(written, ['old e1', 'new e1'])
+  const row = { flag: 'ledger', variation: 'dual-write', allCalls: 1, allErrors: 0 }
+  t.match(
+    link().sent.find(({ type }) => type === 'counts'),
+    {
+      counts: [{ flag: 'ledger', variation: 'dual-write', count: 1 }],
+      outcomes: [{ ...row, side: 'old' }, row, { ...row, side: 'new' }, { ...row, side: 'mismatch' }],
+    },
+  )
+})

@@ -51,6 +51,17 @@ export const plan: { readonly name: string } = flags.value('plan', context, { na
 export const why: Explanation<number> = flags.explain('rate', context, 5)
 export const anything = flags.value('any', context)
 flags.on('change', keys => keys.map(key => key.length))
+flags.on('mismatch', ({ why, missed }) => why.length + missed)
+flags.report('ledger', context, { ok: true, ms: 5 })
+const ledger = flags.migrate('ledger', {
+  read: [async (account: string) => account.length, (account: string) => account.length],
+  write: [(account: string, amount: number) => [account, amount], async () => []],
+  compare: (old, its) => Math.abs(old - its) < 1,
+})
+export const balance: Promise<number> = ledger.read(context, 'a-17')
+export const written: Promise<(string | number)[]> = ledger.write(context, 'a-17', 5)
+// @ts-expect-error the sides take an account
+export const nobody = ledger.read(context)
 // @ts-expect-error a default has a type
 export const wrong: string = flags.value('new-ledger', context, false)
 `
@@ -71,6 +82,8 @@ OpenFeature.setProvider(new SluiceProvider(options)).setProvider('shop', new Slu
 OpenFeature.addHooks(openTelemetryHook(), openTelemetryHook({ contextId: true, setId: 'default/production' }))
 OpenFeature.getClient().addHooks(openTelemetryHook())
 createServer(limited.rateLimit({ flags, flag: 'api', context: request => ({ ...limited.contextOf(request), account: 'a-17' }) }, (request, response) => response.end(request.url)))
+createServer(limited.reportOutcomes({ flags, report: ['ledger', 'search'], slowMs: 500 }, (request, response) => response.end(request.url)))
+createServer((request, response) => express.reportOutcomes({ flags, report: request => request.url ?? null })(request, response, () => response.end()))
 createServer((request, response) => express.rateLimit({ flags, flag: 'api', cost: 2 })(request, response, () => response.end()))
 // @ts-expect-error a limit needs a flag
 express.rateLimit({ flags })
@@ -133,6 +146,7 @@ t.test('the tarball installs alone', async t => {
         'http/fastify',
         'http/guard',
         'http/node',
+        'http/report',
         'web/connect',
         'web/index',
         'web/types',
