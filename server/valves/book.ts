@@ -6,14 +6,17 @@ import type { Flag } from '../../schemas/flag.ts'
 import type { ValveCause, ValveRecord, ValveRow, ValveState, ValveStates } from '../../schemas/valve.ts'
 import { VALVES_MAX } from '../../schemas/protocol.ts'
 import { type Valve, valveOf } from '../../sdk/evaluator/valve.ts'
-import { byThemselves, fleetState, type Standing, standingOf, tripOf } from './fleet.ts'
-import { type Member, Pool, type Who } from './pool.ts'
+import { byThemselves, fleetState, hasProbedWell, type Standing, standingOf, tripOf } from './fleet.ts'
+import { isShut, type Member, Pool, type Who } from './pool.ts'
 import type { Sums } from './ring.ts'
 
 /** At most one entry of the log for a valve in so long. */
 export const MOVE_INTERVAL_MS = 5_000
 /** After a restart, what stood before is not taken for better until the instances have had so long to come back. */
 export const RETURN_MS = 30_000
+
+/** So long after it flows again. */
+const FLOWING_TOLD_MS = 600_000
 
 export type StateRow = ValveStates['valves'][number]
 
@@ -51,6 +54,11 @@ export interface Known {
   /** The fleet was cut as one until then, so often in a row. */
   orderUntil: number
   trips: number
+  /** When it was last shut, and when probes last found it well; since then whoever was shut before may open. */
+  shutSince: number
+  wellAt: number
+  /** Somebody was told that it does not flow. */
+  isTold: boolean
 }
 
 export class Book {
@@ -68,7 +76,8 @@ export class Book {
     const known = this.#knownOf(record.key, record.variation, now)
     if (known === null) return
     const { state, admit, cause } = record
-    Object.assign(known, { state, admit, cause, since: now - ageMs, written: state, writtenAt: now - ageMs, keptUntil: now + RETURN_MS })
+    Object.assign(known, { state, admit, cause, since: now - ageMs, written: state, writtenAt: now - ageMs })
+    Object.assign(known, { keptUntil: now + RETURN_MS, shutSince: now, isTold: true })
   }
 
   report(who: Who, rows: readonly ValveRow[], now: number): void {
@@ -120,7 +129,7 @@ export class Book {
     const rows: StateRow[] = []
     for (const known of this.all()) {
       const valve = this.#settingOf(known.flag, known.variation)
-      if (valve === null || valve.mode !== 'auto' || known.state === 'flowing') continue
+      if (valve === null || valve.mode !== 'auto' || !this.#isNews(known, now)) continue
       rows.push(rowOf(known, valve, byThemselves(known.pool.members(now)), now))
     }
     return worstFirst(rows)
@@ -131,17 +140,30 @@ export class Book {
     return this.of(known.flag).every(other => now - other.writtenAt >= MOVE_INTERVAL_MS && SEVERITY[other.state] <= SEVERITY[known.state])
   }
 
+  /** That it flows again is told for a while to those who come back, for they may have heard last that it does not. */
+  #isNews({ state, isTold, since }: Known, now: number): boolean {
+    return state !== 'flowing' || (isTold && now - since < FLOWING_TOLD_MS)
+  }
+
   /** @returns whether everybody is to be told */
   #step(known: Known, valve: Valve, members: readonly Member[], standing: Standing, now: number): boolean {
     if (this.#trips(known, valve, members, now)) return true
     // An order stands until it has run out, whatever those say that have not heard of it yet.
-    const state = now < known.orderUntil ? 'cut' : fleetState(known.state, standing)
+    const isOrder = now < known.orderUntil
+    const stands = known.wellAt === -Infinity ? standing : standingOf(members.map(member => opened(member, known.wellAt)))
+    let state = isOrder ? 'cut' : fleetState(known.state, stands)
+    if (!isOrder && isShut(known.state) && isShut(state) && hasProbedWell(members, valve.breaker, known.shutSince)) {
+      state = 'throttled'
+      known.wellAt = now
+    }
     if (now < known.keptUntil && SEVERITY[state] < SEVERITY[known.state]) return false
     const before = known.state
-    if (now >= known.orderUntil && standing.instances > 0) known.admit = standing.admit
+    if (!isOrder && standing.instances > 0) known.admit = standing.admit
     if (state === before) return false
+    if (isShut(state) && !isShut(before)) this.#shut(known, now)
     known.state = state
     known.since = now
+    known.isTold = true
     known.cause = causeOf(state, members) ?? known.cause
     return true
   }
@@ -156,8 +178,14 @@ export class Book {
     known.trips++
     known.orderUntil = now + Math.min(maxOpenMs, openMs * backoff ** (known.trips - 1))
     if (known.state !== 'cut') known.since = now
-    Object.assign(known, { state: 'cut', admit: 0, cause: 'fleet', keptUntil: 0 })
+    this.#shut(known, now)
+    Object.assign(known, { state: 'cut', admit: 0, cause: 'fleet', keptUntil: 0, isTold: true })
     return true
+  }
+
+  #shut(known: Known, now: number): void {
+    known.shutSince = now
+    known.wellAt = -Infinity
   }
 
   /** Null for what is no valve: whoever reports it has an older ruleset, or a newer one. */
@@ -170,6 +198,7 @@ export class Book {
     known = {
       ...{ flag, variation, pool: new Pool(now), state: 'flowing', admit: 1, cause: 'setting', since: now },
       ...{ written: 'flowing', writtenAt: -Infinity, keptUntil: -Infinity, orderUntil: -Infinity, trips: 0 },
+      ...{ shutSince: -Infinity, wellAt: -Infinity, isTold: false },
     }
     variations.set(variation, known)
     return known
@@ -183,6 +212,11 @@ export class Book {
     if (known === undefined) this.#settings.set(flag, (known = new Map(flag.variations.map(each => [each.key, valveOf(each.value)]))))
     return known.get(variation) ?? null
   }
+}
+
+/** An instance that was shut before the fleet was found well opens with its next call. */
+function opened(member: Member, wellAt: number): Pick<Member, 'state' | 'admit'> {
+  return isShut(member.state) && member.shutAt <= wellAt ? { state: 'throttled', admit: member.admit } : member
 }
 
 export const SEVERITY: Readonly<Record<ValveState, number>> = { flowing: 0, throttled: 1, probing: 2, cut: 3 }

@@ -6,10 +6,13 @@
  * - **throttled**: a quarter of them do not flow; left when fewer than a tenth do not.
  * - **flowing** otherwise.
  *
+ * A fleet that is shut is well again, and throttled, as soon as so many instances have opened by probes of their own that all
+ * probes of the fleet together went well: the others are told, and need not probe.
+ *
  * Instances that a person's or trigger's setting holds do not count: that the valve is set is an entry of its own.
  */
 import type { ValveState } from '../../schemas/valve.ts'
-import type { Member } from './pool.ts'
+import { isShut, type Member } from './pool.ts'
 import type { Sums } from './ring.ts'
 
 const CUT_ENTER = 1 / 2
@@ -49,10 +52,27 @@ export function byThemselves<T extends Pick<Member, 'cause'>>(members: readonly 
 export function fleetState(before: ValveState, { instances, flowing, cut, probing }: Standing): ValveState {
   if (instances === 0) return before
   const shut = (cut + probing) / instances
-  const wasShut = before === 'cut' || before === 'probing'
-  if (wasShut ? shut >= CUT_LEAVE : shut >= CUT_ENTER) return probing > 0 ? 'probing' : 'cut'
+  if (isShut(before) ? shut >= CUT_LEAVE : shut >= CUT_ENTER) return probing > 0 ? 'probing' : 'cut'
   const narrowed = (instances - flowing) / instances
   return (before === 'flowing' ? narrowed >= THROTTLED_ENTER : narrowed > THROTTLED_LEAVE) ? 'throttled' : 'flowing'
+}
+
+/**
+ * Whether the probes that the fleet has made since it was shut went well. Each instance makes its part of them.
+ * @param since when it was shut
+ */
+export function hasProbedWell(
+  members: readonly Member[],
+  { probes, probeSuccess }: Pick<Bounds, 'probes' | 'probeSuccess'>,
+  since: number,
+) {
+  let [well, failed] = [0, 0]
+  for (const { wellAt, shutAt, state, cause } of members) {
+    if (wellAt >= since && !isShut(state)) well++
+    else if (cause === 'probe-failed' && shutAt >= since) failed++
+  }
+  const each = Math.max(1, Math.ceil(probes / Math.max(1, members.length)))
+  return well >= Math.ceil(probes / each) && well >= probeSuccess * (well + failed)
 }
 
 /** As the valve is set, with every default filled in. */
@@ -63,6 +83,8 @@ export interface Bounds {
   /** Null when slow calls are not looked at. */
   readonly slowMs: number | null
   readonly slowRate: number
+  readonly probes: number
+  readonly probeSuccess: number
 }
 
 export type Breach = 'failures' | 'slow'

@@ -40,6 +40,9 @@ export interface Member {
   heardAt: number
   /** When it probes, if it is cut by itself. */
   retryAt: number
+  /** When it was cut last, and when its own probes last opened it again. */
+  shutAt: number
+  wellAt: number
   /** Its link is gone since then. */
   goneAt: number | null
   readonly ring: Ring
@@ -89,10 +92,16 @@ export class Pool {
     if (member === undefined) {
       if (this.#members.size >= MEMBERS_MAX) return
       const ring = new Ring(5_000, 12, now)
-      member = { instance, service, state: row.state, admit: 1, cause: null, trips: 0, heardAt: now, retryAt: 0, goneAt: null, ring }
+      member = {
+        ...{ instance, service, state: 'flowing', admit: 1, cause: null, trips: 0, heardAt: now, retryAt: 0 },
+        ...{ shutAt: -Infinity, wellAt: -Infinity, goneAt: null, ring },
+      }
       this.#members.set(link, member)
     }
     member.ring.add(row, now)
+    if (row.state === 'cut' && member.state !== 'cut') member.shutAt = now
+    const hasOpened = isShut(member.state) && !isShut(row.state)
+    if (hasOpened && row.cause !== 'fleet' && row.cause !== 'setting') member.wellAt = now
     member.state = row.state
     member.admit = row.admit
     member.cause = row.cause ?? member.cause
@@ -140,6 +149,11 @@ export class Pool {
     this.#services.set(service, tally)
     return tally
   }
+}
+
+/** Nothing passes but probes. */
+export function isShut(state: ValveState): boolean {
+  return state === 'cut' || state === 'probing'
 }
 
 function isQuiet(tally: Tally, now: number): boolean {

@@ -184,8 +184,30 @@ t.test('an instance that says nothing for long does not count', async t => {
   const book = bookOf(valve())
   said(book, ['cut', 'cut', 'flowing'], 0)
   t.match(said(book, ['flowing'], SILENT_MS), { rows: [{ state: 'flowing' }] })
+  t.match(book.notFlowing(SILENT_MS + 1), [{ state: 'flowing' }], 'who comes back is told for a while that it flows again')
+  t.same(book.notFlowing(20 * SILENT_MS), [])
   t.equal(book.of(FLAG)[0]!.pool.members(SILENT_MS).length, 1)
   t.equal(book.of(FLAG)[0]!.pool.members(3 * SILENT_MS).length, 0)
+})
+
+t.test('a fleet is well when its probes together went well, however many wait for one', async t => {
+  const book = bookOf(valve({ breaker: { ...BREAKER, probes: 3 } }))
+  const all = (state: ValveState): ValveState[] => Array.from({ length: 50 }, () => state)
+  t.match(said(book, all('cut'), 0, { cause: 'failures', retryMs: 5_000 }).rows, [{ state: 'cut' }])
+  t.match(said(book, all('probing').slice(0, 3), 5_000, { cause: 'waited' }).rows, [{ state: 'probing' }])
+  t.same(said(book, ['throttled', 'throttled'], 6_000, { cause: 'probes', calls: 1 }).rows, [], 'two of three probes')
+  t.match(said(book, ['throttled', 'throttled', 'throttled'], 7_000, { cause: 'probes' }).rows, [{ state: 'throttled' }])
+  t.match(book.notFlowing(7_000), [{ state: 'throttled' }])
+  t.same(said(book, all('throttled').slice(0, 30), 8_000, { cause: 'ramp' }).rows, [], 'those that still wait do not shut it again')
+  t.match(said(book, all('cut').slice(0, 30), 9_000, { cause: 'failures' }).rows, [{ state: 'cut' }], 'those that are cut anew do')
+})
+
+t.test('probes that fail do not open the fleet', async t => {
+  const book = bookOf(valve({ breaker: { ...BREAKER, probes: 3 } }))
+  said(book, ['cut', 'cut', 'cut', 'cut', 'cut', 'cut'], 0, { cause: 'failures' })
+  for (const i of [3, 4]) book.report(who(`i${i}`), [row('probing')], 5_000)
+  for (const i of [3, 4]) book.report(who(`i${i}`), [row('cut', { cause: 'probe-failed' })], 5_500)
+  t.same(said(book, ['throttled', 'throttled', 'throttled'], 6_000, { cause: 'probes' }).rows, [], '3 of 5 are less than 80 %')
 })
 
 t.test('the fleet trips as one when three agree, probes after its time, and waits longer each time', async t => {
