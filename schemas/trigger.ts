@@ -79,8 +79,8 @@ export const trippedSchema = z
     revisions: z.array(z.number().int().min(1)).min(1).max(TRIPPED_REVISIONS_MAX),
     /** Steps taken of `percents`; 0 for what has none. */
     step: z.number().int().min(0),
-    /** `throttle-valve`: the percentage that stood before the first step. */
-    from: z.number().min(0).max(100).optional(),
+    /** Where it acts on one flag: the flag's version as it left it. */
+    version: z.number().int().min(1).optional(),
   })
   .meta({ id: 'Tripped', description: 'What a trigger did last, as long as nobody has put it back.' })
 export type Tripped = z.infer<typeof trippedSchema>
