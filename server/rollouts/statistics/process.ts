@@ -49,10 +49,11 @@ export function begin(guards: readonly ShareGuard[], options: Options = {}): Sta
       role: guard.role,
       weight: guard.weight ?? 1,
       ruleOut: guard.ruleOut ?? RULE_OUT,
-        maxShare: guard.maxShare ?? null,
+      maxShare: guard.maxShare ?? null,
       logE: HARM_GRID.map(() => 0),
       late: [],
       informative: 0,
+      log: 0,
       highest: 0,
       logA: 0,
       profile: PROFILE.map(() => 0),
@@ -146,22 +147,27 @@ function addTrials(guard: GuardState, { trials }: Stratum): GuardState {
   const mine = maxShare === null ? treatment.bad : Math.min(treatment.bad, treatment.contexts)
   const all = maxShare === null ? treatment.bad + control.bad : treatment.contexts
   if (w === null || all === 0) return { ...guard, trials: sums }
-  const add = (log: number, r: number): number => log + logStep(r, w, mine, all)
+  const ratios = HARM_GRID.map(r => logStep(r, w, mine, all))
+  const add = (log: number, i: number): number => log + ratios[i]!
   const informative = guard.informative + 1
-  const next: GuardState = {
+  const logE = guard.logE.map(add)
+  const late = staked(guard.late, informative, HARM_GRID.length).map(add)
+  const log = logOf(logE, late, informative)
+  return {
     ...guard,
-    logE: guard.logE.map((log, i) => add(log, HARM_GRID[i]!)),
-    late: staked(guard.late, informative, HARM_GRID.length).map((log, i) => add(log, HARM_GRID[i]!)),
+    logE,
+    late,
     informative,
+    log,
+    highest: Math.max(guard.highest, log),
     logA: guard.logA - logStep(guard.ruleOut, w, mine, all),
     profile: addToProfile(guard.profile, w, mine, all),
     trials: sums,
   }
-  return { ...next, highest: Math.max(guard.highest, logOf(next)) }
 }
 
 /** The log of a guard's e-value: what was staked at the beginning, later, and not yet. */
-function logOf({ logE, late, informative }: GuardState): number {
+function logOf(logE: readonly number[], late: readonly number[], informative: number): number {
   const atFirst = Math.log(1 - LATE_STAKE) + logMean(logE)
   const later = Math.log(LATE_STAKE) + stakedLog(late, informative)
   return logSum([atFirst, later])
@@ -172,7 +178,7 @@ function together(guards: readonly GuardState[], role: GuardRole): number {
   const those = guards.filter(guard => guard.role === role)
   if (those.length === 0) return 0
   const all = those.reduce((sum, { weight }) => sum + weight, 0)
-  return logSum(those.map(guard => Math.log(guard.weight / all) + logOf(guard)))
+  return logSum(those.map(guard => Math.log(guard.weight / all) + guard.log))
 }
 
 function numbersOf(guard: GuardState, logThreshold: number, logClear: number): GuardNumbers {
@@ -181,7 +187,7 @@ function numbersOf(guard: GuardState, logThreshold: number, logClear: number): G
   return {
     key,
     role,
-    logE: logOf(guard),
+    logE: guard.log,
     p: Math.min(1, Math.exp(-guard.highest)),
     isHarm: guard.highest >= logThreshold,
     logA,

@@ -106,7 +106,8 @@ export interface GuardState {
   readonly late: readonly number[]
   /** Slices in which something could be learnt. */
   readonly informative: number
-  /** The highest log of the guard's own e-value so far. */
+  /** The log of its own e-value, and the highest so far. */
+  readonly log: number
   readonly highest: number
   /** `log A`, since the step began. */
   readonly logA: number
