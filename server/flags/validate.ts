@@ -13,6 +13,7 @@ import type { ValueType } from '../../schemas/reason.ts'
 import {
   type CountedRate,
   countedRateSchema,
+  type Stage,
   STAGES,
   stageSchema,
   unlimitedSchema,
@@ -56,6 +57,7 @@ export function flagProblems(flag: Flag, draft: Draft): ErrorDetail[] {
       ...serveProblems(rule.serve, names, `rules[${i}].serve`),
     ]),
     ...serveProblems(flag.fallthrough, names, 'fallthrough'),
+    ...(flag.kind === 'migration' ? stageProblems(flag) : []),
     ...killProblems(flag, names),
     ...sizeProblems(flag),
   ]
@@ -263,6 +265,31 @@ function rolloutProblems(rollout: Rollout, names: ReadonlySet<string>, place: st
     problems.push({ path: `${place}.weights`, code: 'weights', message })
   }
   return problems
+}
+
+/** Stages at which the new side is read. */
+const READS_NEW: readonly unknown[] = ['live', 'ramp-down', 'complete'] satisfies Stage[]
+
+/**
+ * Off must be safe whenever somebody reaches for it: who writes to one side alone must not be made to read the other, which
+ * lacks what they wrote.
+ */
+function stageProblems(flag: Flag): ErrorDetail[] {
+  const stages = new Map(flag.variations.map(({ key, value }) => [key, value]))
+  const off = stages.get(flag.offVariation)
+  const serves: Serve[] = [flag.fallthrough, ...flag.rules.map(({ serve }) => serve), ...flag.targets]
+  const given = serves.flatMap(serve =>
+    'variation' in serve ? [serve.variation] : serve.rollout.weights.flatMap(({ variation, weight }) => (weight > 0 ? [variation] : [])),
+  )
+  const lost = given.find(variation => stages.get(variation) === (READS_NEW.includes(off) ? 'off' : 'complete'))
+  if (off === undefined || lost === undefined) return []
+  const [written, read] = READS_NEW.includes(off) ? ['old', 'new'] : ['new', 'old']
+  const cure =
+    written === 'new'
+      ? 'Let off be "ramp-down" or "complete" from now on: set offVariation to a variation with that stage.'
+      : 'Let off be "off" or "dual-write" while that is so, or serve "dual-write" first.'
+  const message = `variation "${lost}" is served, at whose stage the ${written} side alone is written to; switched off or killed, the flag would be at the stage "${String(off)}", which reads the ${read} side, without those writes. ${cure}`
+  return [{ path: 'offVariation', code: 'unsafe_off', message }]
 }
 
 function targetProblems(targets: readonly Target[], names: ReadonlySet<string>): ErrorDetail[] {

@@ -3,7 +3,7 @@ import type { ErrorDetail } from '../../../schemas/errors.ts'
 import { SluiceError } from '../../../schemas/errors.ts'
 import type { Flag } from '../../../schemas/flag.ts'
 import { CHAIN_MAX, VALUE_BYTES_MAX } from '../../../schemas/limits.ts'
-import { VALVE_PRESETS } from '../../../schemas/values.ts'
+import { type Stage, STAGES, VALVE_PRESETS } from '../../../schemas/values.ts'
 import type { PlannedEdit, State } from '../../../server/log/types.ts'
 import { checkEdits } from '../../../server/rulesets/check.ts'
 import { beta, flag, segment, staff, stateOf } from './state.ts'
@@ -83,6 +83,17 @@ t.test('each thing a schema cannot say is refused with its path', async t => {
     offVariation: 'cut',
     fallthrough: { variation: 'auto' },
   }
+  const stages = (offVariation: Stage, served: Stage, more: Partial<Flag> = {}): Partial<Flag> => ({
+    kind: 'migration',
+    variations: STAGES.map(stage => ({ key: stage, value: stage })),
+    offVariation,
+    fallthrough: { variation: served },
+    ...more,
+  })
+  const shares = (...weights: [variation: Stage, weight: number][]): Partial<Flag> => ({
+    fallthrough: { rollout: { weights: weights.map(([variation, weight]) => ({ variation, weight })) } },
+  })
+  const unsafe = ['unsafe_off at offVariation']
   const rates = (...values: unknown[]): Partial<Flag> => ({ ...config(...values), kind: 'rate-limit' })
   const cases: [name: string, change: Partial<Flag>, expected: string[]][] = [
     ['a variation twice', { variations: [...onOff, { key: 'on', value: true }] }, ['duplicate at variations[2].key']],
@@ -97,6 +108,14 @@ t.test('each thing a schema cannot say is refused with its path', async t => {
     ],
     ['a kill-switch that is no boolean', { ...config('a'), kind: 'kill-switch' }, ['value_kind at variations[0].value']],
     ['a migration that is no stage', { ...config('sideways'), kind: 'migration' }, ['value_kind at variations[0].value']],
+    ['a migration at its first stage', stages('off', 'off'), []],
+    ['a migration that is read from the new side and may still turn back', stages('off', 'live'), []],
+    ['a migration without its old side that would turn back to it', stages('off', 'complete'), unsafe],
+    ['the same for a few', stages('dual-write', 'ramp-down', shares(['complete', 1_000], ['ramp-down', 99_000])), unsafe],
+    ['the same for nobody', stages('off', 'live', shares(['complete', 0], ['live', 100_000])), []],
+    ['the same for one account', stages('off', 'live', { targets: [{ values: ['a-17'], variation: 'complete' }] }), unsafe],
+    ['a migration without its old side', stages('ramp-down', 'complete'), []],
+    ['a migration that has not begun and would turn to the new side', stages('live', 'off'), unsafe],
     ['a rate without a unit of time', { ...config({ rate: 5 }), kind: 'rate-limit' }, ['invalid_value at variations[0].value.per']],
     [
       'a rate with a typo',
