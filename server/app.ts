@@ -35,6 +35,8 @@ import { type Measurement, measureRequests } from './metrics/measure.ts'
 import { metricsRoutes } from './metrics/routes.ts'
 import { openStalls } from './metrics/stalls.ts'
 import { ofrepRoutes } from './ofrep/routes.ts'
+import { openOutcomes } from './outcomes/outcomes.ts'
+import { outcomeRoutes } from './outcomes/routes.ts'
 import { openapiRoutes } from './openapi/routes.ts'
 import { projectRoutes } from './projects/routes.ts'
 import { openRulesets } from './rulesets/prepared.ts'
@@ -102,13 +104,25 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
   const alerts = await openAlerts({ storage: log.storage.alerts, clock, logger })
   const egress = options.egress ?? openEgress({ clock, allow: config.egressAllow })
   const usage = await openUsage({ clock, logger, log, storage: log.storage.counts, config })
+  const outcomes = openOutcomes({ clock, logger, log })
   // Told of a change before the evaluator's own view of it is prepared: SDKs wait for it, this server only when it is asked.
   const lending = openLending({ clock, logger, log })
   const valves = openValves({ clock, logger, log })
-  const hub = openHub({ clock, logger, log, keys, usage, lending, valves, rulesets: { current: name => rulesets.current(name) }, config })
+  const hub = openHub({
+    clock,
+    logger,
+    log,
+    keys,
+    usage,
+    outcomes,
+    lending,
+    valves,
+    rulesets: { current: name => rulesets.current(name) },
+    config,
+  })
   const rulesets = openRulesets(log)
   const expiry = startExpiry({ log, clock, logger })
-  const services: Services = { config, clock, logger, log, rulesets, keys, hub, usage, secrets, egress, alerts, valves }
+  const services: Services = { config, clock, logger, log, rulesets, keys, hub, usage, outcomes, secrets, egress, alerts, valves }
 
   const deliveries = openDeliveries({
     log,
@@ -130,7 +144,7 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
   addChecks(app, keys, measurement, openApiLimit({ clock, rulesets, config }))
 
   healthRoutes(app, services, lifecycle)
-  metricsRoutes(app, { services, hub, usage, lending, valves, deliveries, series: measurement.series, stalls })
+  metricsRoutes(app, { services, hub, usage, outcomes, lending, valves, deliveries, series: measurement.series, stalls })
   statusRoutes(app, services, lifecycle, valves)
   projectRoutes(app, services)
   environmentRoutes(app, services)
@@ -148,6 +162,7 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
   valveRoutes(app, services, valves)
   streamRoutes(app, services, hub)
   telemetryRoutes(app, services, usage)
+  outcomeRoutes(app, services)
   ofrepRoutes(app, services, measurement)
   hookRoutes(app, services, deliveries)
   app.get('/', { config: { policy: everyone } }, (_request, reply) => reply.redirect('/docs'))
@@ -167,6 +182,7 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
     await hub.close()
     lending.close()
     valves.close()
+    outcomes.close()
     rulesets.close()
     keys.close()
     await usage.close()

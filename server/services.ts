@@ -4,6 +4,7 @@ import type { Alert } from '../schemas/alert.ts'
 import type { Actor } from '../schemas/change.ts'
 import type { Instance, Receipts } from '../schemas/instance.ts'
 import type { NoticeTopic } from '../schemas/notifier.ts'
+import type { OutcomeSeries } from '../schemas/outcome.ts'
 import type { Counts } from '../schemas/stream.ts'
 import type { ValveRecord } from '../schemas/valve.ts'
 import type { EvaluationSeries, Problem, Usage as FlagUsage } from '../schemas/usage.ts'
@@ -25,6 +26,7 @@ export interface Services {
   readonly keys: KeyRing
   readonly hub: Hub
   readonly usage: Usage
+  readonly outcomes: Outcomes
   readonly secrets: Secrets
   readonly alerts: Alerts
   readonly egress: Egress
@@ -108,6 +110,40 @@ export interface ToldAlert {
   readonly mayAct: boolean
   /** Whether triggers only say what they would do. */
   readonly dryRun: boolean
+}
+
+/** How what applications did under a variation ended, as their SDKs report it, in slices of `SLICE_MS`. */
+export interface Outcomes {
+  add(log: string, rows: NonNullable<Counts['outcomes']>, by: Pick<Asker, 'service' | 'instance'>): void
+  /** Told of every slice when it has ended, also of those in which nobody reported. */
+  subscribe(listener: (slice: ClosedSlice) => void): () => void
+  /** By variation and side, services together: of the slices within the last hour that began at `since` (ms since 1970) or later. */
+  recent(log: string, flag: string, since: number): readonly OutcomeSeries[]
+}
+
+export interface ClosedSlice {
+  /** In ms since 1970. */
+  readonly startedAt: number
+  readonly endedAt: number
+  /** One for each variation, side and service that reported. */
+  of(log: string, flag: string): readonly OutcomeSum[]
+}
+
+export interface OutcomeSum {
+  readonly variation: string
+  /** '' for a report of the application's own, `old`, `new` and `mismatch` of a migration. */
+  readonly side: string
+  readonly service: string
+  /** Each context once, on each instance. */
+  readonly contexts: number
+  readonly errors: number
+  readonly slow: number
+  /** Of the one instance that saw most: so many contexts at least are different ones. */
+  readonly largest: number
+  readonly allCalls: number
+  readonly allErrors: number
+  readonly allSlow: number
+  readonly totalMs: number
 }
 
 /** What monitoring tools said, in one form; each alert once, however often it was delivered. */

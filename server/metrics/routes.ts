@@ -6,6 +6,7 @@ import type { Deliveries } from '../hooks/deliveries.ts'
 import { rawRoute } from '../http/route.ts'
 import type { Lending } from '../limits/lending.ts'
 import { logOf, SERVER_LOG } from '../log/types.ts'
+import type { OutcomesHandle } from '../outcomes/outcomes.ts'
 import type { Services } from '../services.ts'
 import type { HubHandle } from '../stream/hub.ts'
 import type { UsageHandle } from '../telemetry/usage.ts'
@@ -20,6 +21,7 @@ export interface MetricSources {
   readonly services: Services
   readonly hub: Pick<HubHandle, 'statistics' | 'receipts'>
   readonly usage: Pick<UsageHandle, 'total' | 'dropped' | 'tracked' | 'storing'>
+  readonly outcomes: Pick<OutcomesHandle, 'totals' | 'dropped'>
   readonly lending: Pick<Lending, 'totals'>
   readonly valves: Pick<ValvesHandle, 'all'>
   readonly deliveries: Pick<Deliveries, 'counts'>
@@ -35,7 +37,7 @@ export function metricsRoutes(app: FastifyInstance, sources: MetricSources): voi
     app,
     { method: 'GET', url: '/metrics', policy: everyone, tag: 'health', summary: 'Metrics in the text format of Prometheus' },
     async (_request, reply) => {
-      const body = `${await registry.metrics()}\n${counters(sources)}${hooks(sources)}${await limits(sources)}${valves(sources)}${durations(sources.series())}`
+      const body = `${await registry.metrics()}\n${counters(sources)}${endings(sources)}${hooks(sources)}${await limits(sources)}${valves(sources)}${durations(sources.series())}`
       return reply.header('content-type', registry.contentType).send(body)
     },
   )
@@ -143,6 +145,30 @@ function hooks({ deliveries }: MetricSources): string {
     return `sluice_hook_deliveries_total{project=${quoted(project)},environment=${quoted(environment)},hook=${quoted(hook)},verdict="${verdict}"} ${count}`
   })
   return counter('sluice_hook_deliveries_total', 'Deliveries of monitoring tools, by what became of them.', samples)
+}
+
+/** By flag and variation, so that a limit of a rollout can ask for the one that is rolled out. */
+function endings({ services, outcomes }: MetricSources): string {
+  const samples: Record<'calls' | 'errors' | 'slow' | 'seconds', string[]> = { calls: [], errors: [], slow: [], seconds: [] }
+  for (const { project, environment } of environmentsIn(services)) {
+    for (const { flag, variation, side, ...total } of outcomes.totals(logOf(project, environment))) {
+      const where = `project=${quoted(project)},environment=${quoted(environment)}`
+      const labels = `${where},flag=${quoted(flag)},variation=${quoted(variation)},side=${quoted(side)}`
+      samples.calls.push(`sluice_outcome_calls_total{${labels}} ${total.allCalls}`)
+      samples.errors.push(`sluice_outcome_errors_total{${labels}} ${total.allErrors}`)
+      samples.slow.push(`sluice_outcome_slow_total{${labels}} ${total.allSlow}`)
+      samples.seconds.push(`sluice_outcome_seconds_total{${labels}} ${total.totalMs / 1_000}`)
+    }
+  }
+  return [
+    counter('sluice_outcome_calls_total', 'Calls that ended, by the variation they were made under.', samples.calls),
+    counter('sluice_outcome_errors_total', 'Those of them that failed.', samples.errors),
+    counter('sluice_outcome_slow_total', 'Those of them that were slow.', samples.slow),
+    counter('sluice_outcome_seconds_total', 'How long they took, added up.', samples.seconds),
+    counter('sluice_outcomes_dropped_total', 'Rows of outcomes about no variation of a flag, or beyond what fits.', [
+      `sluice_outcomes_dropped_total ${outcomes.dropped()}`,
+    ]),
+  ].join('')
 }
 
 /** Per variation, never per key: keys are without number. */

@@ -16,7 +16,7 @@ import type { Config } from '../config.ts'
 import { type Member, openReceipts } from '../instances/receipts.ts'
 import type { Borrower, Lending } from '../limits/lending.ts'
 import { type ChangeLog, type Published, SERVER_LOG } from '../log/types.ts'
-import type { Asker, Hub, KeyRing, Rulesets, Usage } from '../services.ts'
+import type { Asker, Hub, KeyRing, Outcomes, Rulesets, Usage } from '../services.ts'
 import type { ValveLink, ValvesHandle } from '../valves/valves.ts'
 import { openAppointments } from './appointments.ts'
 import { beatFrame, catchUpFrame, type Channel, currentFrame, fillRecent, followLog, openChannel, rulesetOf, take } from './channel.ts'
@@ -47,6 +47,7 @@ export interface HubOptions {
   readonly log: ChangeLog
   readonly keys: KeyRing
   readonly usage: Usage
+  readonly outcomes: Pick<Outcomes, 'add'>
   readonly lending: Lending
   readonly valves: Pick<ValvesHandle, 'join'>
   /** What the evaluations for clients run on. */
@@ -117,7 +118,7 @@ interface Peer {
 }
 
 export function openHub(options: HubOptions): HubHandle {
-  const { clock, log, logger, usage, lending, valves } = options
+  const { clock, log, logger, usage, outcomes, lending, valves } = options
   const { handshakesPerSecond, closeTimeoutMs } = options.config
   const bucket = openTokenBucket(clock, handshakesPerSecond)
   const appointments = openAppointments(clock, handshakesPerSecond)
@@ -361,6 +362,7 @@ export function openHub(options: HubOptions): HubHandle {
         break
       case 'count':
         usage.add(channel.log, action.counts, askerOf(peer))
+        outcomes.add(channel.log, action.counts.outcomes ?? [], askerOf(peer))
         break
       case 'lend':
         peer.borrower?.report(action.lease)

@@ -40,12 +40,14 @@ export function telemetryRoutes(app: FastifyInstance, services: Services, handle
     url: '/telemetry',
     policy: kinds('server'),
     tag,
-    summary: 'Evaluation counts since the last report',
+    summary: 'Evaluation counts and outcomes since the last report',
     body: countsSchema,
     response: z.object({ accepted: z.number().int() }),
     handler: ({ access, body }) => {
       const { service = '', instance = '', sdk = '' } = body
-      usage.add(logOfKey(services.log, access), body, { service, instance, sdk })
+      const log = logOfKey(services.log, access)
+      usage.add(log, body, { service, instance, sdk })
+      services.outcomes.add(log, body.outcomes ?? [], { service, instance })
       return { accepted: body.counts.length }
     },
   })

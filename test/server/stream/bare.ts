@@ -17,6 +17,7 @@ import { openLog } from '../../../server/log/log.ts'
 import { type ChangeLog, type Commit, logOf, type PlannedEdit, SERVER_LOG } from '../../../server/log/types.ts'
 import { openRulesets } from '../../../server/rulesets/prepared.ts'
 import type { Services } from '../../../server/services.ts'
+import { openOutcomes } from '../../../server/outcomes/outcomes.ts'
 import { type HubHandle, openHub } from '../../../server/stream/hub.ts'
 import { streamRoutes } from '../../../server/stream/routes.ts'
 import { telemetryRoutes } from '../../../server/telemetry/routes.ts'
@@ -95,10 +96,11 @@ export async function startBare(t: Test, options: BareOptions = {}): Promise<Bar
     hourCountsDays: 400,
   }
   const usage = await openUsage({ clock, logger, log, storage: log.storage.counts, config })
+  const outcomes = openOutcomes({ clock, logger, log })
   const lending = openLending({ clock, logger, log })
   const valves = openValves({ clock, logger, log })
-  const hub = openHub({ clock, logger, log, keys, usage, lending, valves, rulesets: openRulesets(log), config })
-  const services = { clock, logger, log, keys, usage, hub, config } as unknown as Services
+  const hub = openHub({ clock, logger, log, keys, usage, outcomes, lending, valves, rulesets: openRulesets(log), config })
+  const services = { clock, logger, log, keys, usage, outcomes, hub, config } as unknown as Services
   app.decorateRequest('access', null)
   app.addHook('onRequest', async request => checkKey(request, keys))
   app.setErrorHandler((error, _request, reply) => {
