@@ -37,6 +37,8 @@ export const KILLS_MAX = 100
 export const FLAGS_MAX = 20_000
 /** Segments of one environment. */
 export const SEGMENTS_MAX = 5_000
+/** In an environment; each has something to send for every change. */
+export const NOTIFIERS_MAX = 50
 export const PROJECTS_MAX = 1_000
 /** Hooks of one environment. */
 export const HOOKS_MAX = 200

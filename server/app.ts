@@ -34,6 +34,8 @@ import { type OpenedLog, openLog } from './log/log.ts'
 import { type Measurement, measureRequests } from './metrics/measure.ts'
 import { metricsRoutes } from './metrics/routes.ts'
 import { openStalls } from './metrics/stalls.ts'
+import { openNotifying } from './notifiers/notifying.ts'
+import { notifierRoutes } from './notifiers/routes.ts'
 import { ofrepRoutes } from './ofrep/routes.ts'
 import { openOutcomes } from './outcomes/outcomes.ts'
 import { outcomeRoutes } from './outcomes/routes.ts'
@@ -122,7 +124,23 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
   })
   const rulesets = openRulesets(log)
   const expiry = startExpiry({ log, clock, logger })
-  const services: Services = { config, clock, logger, log, rulesets, keys, hub, usage, outcomes, secrets, egress, alerts, valves }
+  const notifying = await openNotifying({ log, hub, secrets, egress, clock, logger }, log.storage.outbox)
+  const services: Services = {
+    config,
+    clock,
+    logger,
+    log,
+    rulesets,
+    keys,
+    hub,
+    usage,
+    outcomes,
+    secrets,
+    egress,
+    notices: notifying,
+    alerts,
+    valves,
+  }
 
   const deliveries = openDeliveries({
     log,
@@ -160,6 +178,7 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
   instanceRoutes(app, services)
   limitRoutes(app, services, lending)
   valveRoutes(app, services, valves)
+  notifierRoutes(app, services, notifying)
   streamRoutes(app, services, hub)
   telemetryRoutes(app, services, usage)
   outcomeRoutes(app, services)
@@ -179,6 +198,7 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
     stalls.close()
     expiry.close()
     egress.close()
+    await notifying.close()
     await hub.close()
     lending.close()
     valves.close()

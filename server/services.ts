@@ -31,6 +31,7 @@ export interface Services {
   readonly alerts: Alerts
   readonly egress: Egress
   readonly valves: Valves
+  readonly notices: Notices
 }
 
 /** Prepared rulesets, kept current by the log: what every evaluation in the server runs on. */

@@ -58,7 +58,7 @@ export interface Egress {
   isListed(url: string): boolean
   /** Errors: `EGRESS_REFUSED`; `EGRESS_FAILED`, whose one detail has an `EgressFailure` as its code. */
   send(request: Outgoing): Promise<Incoming>
-  /** Ends what is under way. */
+  /** Ends what is under way, and lets nothing begin. */
   close(): void
 }
 
@@ -72,6 +72,7 @@ export function openEgress(options: {
   const allow = allowOf(options.allow)
   const resolve = options.resolve ?? systemResolve()
   const running = new Set<() => void>()
+  let isClosed = false
 
   /** The addresses of a URL that may be connected to. */
   const addressesOf = async (url: URL): Promise<readonly string[]> => {
@@ -98,6 +99,7 @@ export function openEgress(options: {
     },
     async send({ url: text, method, headers = {}, body }) {
       const url = urlOf(text)
+      if (isClosed) throw failed('broken')
       let address = ''
       const client = new Client(url.origin, {
         // The total time is ours to keep.
@@ -137,6 +139,7 @@ export function openEgress(options: {
       }
     },
     close() {
+      isClosed = true
       for (const close of running) close()
     },
   }

@@ -153,4 +153,38 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
       await db.schema.createIndex('deliveries_by_moment').on('deliveries').column('at').execute()
     },
   },
+  '0005-outbox': {
+    async up(db: Kysely<unknown>) {
+      await db.schema
+        .createTable('outbox')
+        .addColumn('id', 'text', column => column.primaryKey())
+        .addColumn('seq', 'bigint', column => column.notNull())
+        .addColumn('log', 'text', column => column.notNull())
+        .addColumn('notifier', 'text', column => column.notNull())
+        .addColumn('createdAt', 'bigint', column => column.notNull())
+        .addColumn('body', 'text', column => column.notNull())
+        .addColumn('state', 'text', column => column.notNull())
+        .addColumn('tries', 'integer', column => column.notNull())
+        .addColumn('nextAt', 'bigint', column => column.notNull())
+        .addColumn('lastAt', 'bigint')
+        .addColumn('lastStatus', 'integer')
+        .addColumn('lastText', 'text')
+        .execute()
+      await db.schema.createIndex('outbox_by_notifier').on('outbox').columns(['log', 'notifier', 'state', 'seq']).execute()
+      await db.schema.createIndex('outbox_by_seq').on('outbox').column('seq').execute()
+      await db.schema
+        .createTable('outbox_cursors')
+        .addColumn('log', 'text', column => column.primaryKey())
+        .addColumn('revision', 'bigint', column => column.notNull())
+        .execute()
+      await db.schema
+        .createTable('outbox_left_out')
+        .addColumn('log', 'text', column => column.notNull())
+        .addColumn('notifier', 'text', column => column.notNull())
+        .addColumn('count', 'bigint', column => column.notNull())
+        .addColumn('told', 'bigint', column => column.notNull())
+        .addPrimaryKeyConstraint('outbox_left_out_key', ['log', 'notifier'])
+        .execute()
+    },
+  },
 }

@@ -8,6 +8,7 @@ import { SluiceError } from '../../schemas/errors.ts'
 import { type AlertStorage, alertStorage } from './alerts.ts'
 import { type CountStorage, countStorage } from './counts.ts'
 import { MIGRATIONS } from './migrations.ts'
+import { type OutboxStorage, outboxStorage } from './outbox.ts'
 import { type SecretStorage, secretStorage } from './secrets.ts'
 import type { ChangeRow, DocumentRow, LogRow, Tables } from './tables.ts'
 
@@ -72,6 +73,7 @@ export interface Storage {
   readonly counts: CountStorage
   readonly secrets: SecretStorage
   readonly alerts: AlertStorage
+  readonly outbox: OutboxStorage
   close(): Promise<void>
 }
 
@@ -145,6 +147,7 @@ export async function openStorage(database: Database): Promise<Storage> {
     counts: countStorage(db, guarded),
     secrets: secretStorage(db, guarded),
     alerts: alertStorage(db, guarded),
+    outbox: outboxStorage(db, guarded),
     close: () => guarded(() => db.destroy()),
   }
 }

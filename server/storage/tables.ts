@@ -14,6 +14,11 @@ export interface Tables {
   problems: ProblemRow
   secrets: SecretRow
   alerts: AlertRow
+  outbox: OutboxRow & { seq: number }
+  /** Up to which revision the changes of a log have been turned into messages. */
+  outbox_cursors: { log: string; revision: number }
+  /** Messages that found no room, and how many of them have been told of. */
+  outbox_left_out: { log: string; notifier: string; count: number; told: number }
   deliveries: DeliveryRow
 }
 
@@ -140,4 +145,25 @@ export interface DeliveryRow {
   readonly alerts: string
   /** Refused ones like it before it that were not kept. */
   readonly skipped: number
+}
+
+/** A message to be sent by a notifier, or sent. */
+export interface OutboxRow {
+  readonly id: string
+  readonly log: string
+  readonly notifier: string
+  /** Milliseconds since 1970, as are the other moments. */
+  readonly createdAt: number
+  /** JSON: what is told. */
+  readonly body: string
+  /** `waiting`, `sent`, or `refused` for good. */
+  readonly state: string
+  /** That failed. */
+  readonly tries: number
+  /** Not before. */
+  readonly nextAt: number
+  readonly lastAt: number | null
+  /** Of the last answer; null when there was none. */
+  readonly lastStatus: number | null
+  readonly lastText: string | null
 }
