@@ -137,7 +137,7 @@ export const valveValueSchema = z
     ),
     admit: described(
       z.number().min(0).max(1),
-      'With throttle the share of calls let through; with auto the most that is. Default: 1.',
+      'With throttle: the share of calls let through.',
     ).optional(),
     breaker: breakerSchema.optional(),
     adaptive: adaptiveSchema.optional(),

@@ -25,7 +25,7 @@ export const VALVE_DEFAULTS = {
 /** A valve setting as decisions use it: nothing is left out. Shares are 0 to 1, times milliseconds. */
 export interface Valve {
   readonly mode: ValveMode
-  /** The most that is let through: 0 with `cut`, 1 with `flow`. */
+  /** The share let through: 0 with `cut`, 1 with `flow` and, until it moves, `auto`. */
   readonly admit: number
   readonly breaker: Breaker
   readonly adaptive: Adaptive
@@ -71,8 +71,8 @@ export function valveOf(value: unknown): Valve | null {
   const { stickyBy } = value
   return {
     mode,
-    // A throttle that does not say to what lets nothing be guessed: it is refused when written, and does least harm open.
-    admit: mode === 'cut' ? 0 : mode === 'flow' ? 1 : within(value.admit, 0, 1, 1),
+    // A throttle that does not say how much is refused when written, and does least harm open.
+    admit: mode === 'cut' ? 0 : mode === 'throttle' ? within(value.admit, 0, 1, 1) : 1,
     breaker: breakerOf(isObject(value.breaker) ? value.breaker : {}),
     adaptive: adaptiveOf(isObject(value.adaptive) ? value.adaptive : {}),
     fallback: typeof value.fallback === 'string' ? value.fallback : '',
