@@ -19,7 +19,7 @@ import { applyDelta, type Prepared, type PreparedFlag, prepare, unknownOperators
 import { messageOf } from './failure.ts'
 import { Limiting } from './limiting.ts'
 import { Listeners } from './listeners.ts'
-import { type Delta, parseMessage, type Whole } from './messages.ts'
+import { type Delta, type Downstream, parseMessage, type Whole } from './messages.ts'
 import { Migrations } from './migration.ts'
 import { duration, type Settings } from './options.ts'
 import { Outcomes } from './outcomes.ts'
@@ -39,7 +39,10 @@ import type {
   Reported,
   Sluice,
   Status,
+  Valve,
 } from './types.ts'
+import { type Asking, ValveFace } from './valve/face.ts'
+import { Valving } from './valving.ts'
 import { VERSION } from './version.ts'
 
 /** What this SDK is, as the server shows it. */
@@ -73,6 +76,11 @@ class Client implements Sluice {
   readonly #counts = new Counts(this.#outcomes)
   readonly #limiting: Limiting
   readonly #migrations: Migrations
+  readonly #valving: Valving
+  readonly #asking: Asking = {
+    evaluate: (flag, context) => this.#outcome(flag, context),
+    look: (flag, context) => this.#found(flag, context),
+  }
 
   #prepared: Prepared = prepare({ flags: [], segments: [] }, 0)
   /** The flag that was asked for last. */
@@ -122,6 +130,13 @@ class Client implements Sluice {
       listeners: this.#listeners,
       logger,
       decide: (flag, context) => this.#outcome(flag, context),
+    })
+    this.#valving = new Valving({
+      ...{ clock, random, logger, limiting: this.#limiting },
+      seedOf: flag => this.#flags.get(flag)?.seed ?? 0,
+      send: report => this.#send(report),
+      moved: event => this.#listeners.emit('valve', event),
+      ended: (outcome, context, reported) => this.#outcomes.add(outcome, context, '', reported),
     })
     for (const problem of settings.problems) logger.error(problem)
     this.#transport = base === null ? null : transport(base, key)
@@ -254,6 +269,16 @@ class Client implements Sluice {
     return this.#limiting.acquire(this.#outcome(flag, context), context)
   }
 
+  valve(flag: string): Valve {
+    return new ValveFace(this.#valving, this.#asking, flag)
+  }
+
+  /** What the flag gives, not counted. */
+  #found(flag: string, context: Context): Outcome {
+    const prepared = flag === this.#lastKey ? this.#last : this.#find(flag)
+    return prepared === undefined ? outcomeAs(this.#prepared, flag, context, null) : decideSafely(prepared, context, null)
+  }
+
   /** What the flag gives, counted as an evaluation. */
   #outcome(flag: string, context: Context): Outcome {
     const prepared = flag === this.#lastKey ? this.#last : this.#find(flag)
@@ -330,6 +355,7 @@ class Client implements Sluice {
     // Writes under way are waited for, and are part of the last report.
     await Promise.race([this.#migrations.idle(), late])
     await Promise.race([Promise.all([this.#report(true), this.#saver?.close()]), late])
+    this.#valving.close()
     this.#limiting.close()
     this.#handle({ type: 'close' })
     this.#wake?.cancel()
@@ -405,7 +431,7 @@ class Client implements Sluice {
       opened: () => mine({ type: 'opened', link: id }),
       message: text => {
         const message = parseMessage(text)
-        if (message?.type === 'grant' && this.#link?.id === id) this.#limiting.granted(message.frame)
+        if (this.#link?.id === id) this.#toldOfTokens(message)
         mine({ type: 'message', link: id, message })
       },
       lost: (why, retryAfterMs) => mine({ type: 'lost', link: id, why, retryAfterMs }),
@@ -413,6 +439,14 @@ class Client implements Sluice {
     this.#link = { id, link, bytesRead: 0 }
     // Whoever listens on this link has not heard them.
     this.#counts.repeatUnknownOperators()
+  }
+
+  /** What is for the limits and valves, and no business of the connection. */
+  #toldOfTokens(message: Downstream | null): void {
+    if (message?.type === 'grant') {
+      this.#limiting.granted(message.frame)
+      this.#valving.granted()
+    } else if (message?.type === 'valve-states') this.#valving.statesTold(message.frame)
   }
 
   #send(message: object): void {
@@ -510,6 +544,7 @@ class Client implements Sluice {
     if (connected !== this.#wasConnected)
       this.#settings.logger.info(connected ? `Connected at revision ${this.#state.held.revision}` : 'The stream is down')
     this.#limiting.link(connected)
+    this.#valving.link(connected)
     this.#wasConnected = connected
     this.#wasStale = stale
     if (becameStale) this.#listeners.emit('stale', stale)

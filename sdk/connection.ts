@@ -277,6 +277,7 @@ function take(state: State, link: number, message: Downstream | null, now: numbe
   const { held } = state
   switch (message.type) {
     case 'grant':
+    case 'valve-states':
     case 'unknown':
       return stay(state)
     case 'drain':

@@ -1,9 +1,11 @@
 /** The front door: everything an application may use. */
 export { connect } from './connect.ts'
+export { ValveCutError } from './valve/error.ts'
 export type {
   Acquired,
   Context,
   Details,
+  Ended,
   EvaluationError,
   Events,
   Explanation,
@@ -20,9 +22,17 @@ export type {
   Reason,
   Reported,
   Side,
+  RunOptions,
   Sluice,
   Stage,
   Status,
   Step,
   ValueType,
+  Valve,
+  ValveCause,
+  ValveEvent,
+  ValveReason,
+  ValveState,
+  ValveStatus,
+  ValveTicket,
 } from './types.ts'

@@ -6,6 +6,7 @@ import type { Lease } from '../schemas/lease.ts'
 import { LEASE_INTERVAL_MS } from '../schemas/protocol.ts'
 import type { Clock, Timer } from './clock.ts'
 import type { Outcome } from './evaluator/evaluation.ts'
+import type { Rate } from './evaluator/rate.ts'
 import { Limiter } from './limiter/limiter.ts'
 import type { Limits } from './limiter/types.ts'
 import { duration } from './options.ts'
@@ -39,6 +40,20 @@ export class Limiting {
 
   acquire(outcome: Outcome, context: Context): Acquired {
     return (this.#limits ?? this.#begin()).acquire(outcome, context)
+  }
+
+  /** One token of the server's, without seed or share of one's own. */
+  takeLent(flag: string, variation: string, key: string, rate: Rate): boolean {
+    return (this.#limits ?? this.#begin()).takeLent(flag, variation, key, rate)
+  }
+
+  /** Instances of the environment, as far as is known. */
+  get instances(): number {
+    return (this.#limits ?? this.#begin()).instances
+  }
+
+  get isConnected(): boolean {
+    return this.#isConnected
   }
 
   /** Ask again until it is allowed or cannot be in time: who cannot be served in time is told so at once. */

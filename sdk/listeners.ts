@@ -9,6 +9,7 @@ export class Listeners {
     stale: new Set<Events['stale']>(),
     ready: new Set<Events['ready']>(),
     mismatch: new Set<Events['mismatch']>(),
+    valve: new Set<Events['valve']>(),
   }
 
   constructor(logger: Required<Logger>) {
@@ -19,7 +20,9 @@ export class Listeners {
   on<E extends keyof Events>(event: E, listener: Events[E]): () => void {
     const listeners = this.#of(event)
     if (listeners === undefined || typeof listener !== 'function') {
-      this.#logger.error(`on(${messageOf(event)}) was not understood, expected 'change', 'stale', 'ready' or 'mismatch' and a function`)
+      this.#logger.error(
+        `on(${messageOf(event)}) was not understood, expected 'change', 'stale', 'ready', 'mismatch' or 'valve' and a function`,
+      )
       return () => undefined
     }
     // Wrapped, so that one function added twice is two listeners, each with its own end.

@@ -37,6 +37,8 @@ export type Downstream =
   | { readonly type: 'drain'; readonly afterMs: number; readonly spreadMs: number }
   /** For the limits, which read it themselves. */
   | { readonly type: 'grant'; readonly frame: unknown }
+  /** For the valves, which read it themselves. */
+  | { readonly type: 'valve-states'; readonly frame: unknown }
   /** Of a newer server; only proves that the link lives. */
   | { readonly type: 'unknown' }
 
@@ -60,6 +62,8 @@ export function parseMessage(text: string): Downstream | null {
       return isWhole(message) ? (message as unknown as Downstream) : null
     case 'grant':
       return { type: 'grant', frame: message }
+    case 'valve-states':
+      return { type: 'valve-states', frame: message }
     case 'drain':
       return isDuration(message.afterMs) && isDuration(message.spreadMs) ? (message as unknown as Downstream) : null
     default:

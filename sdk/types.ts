@@ -197,6 +197,107 @@ export interface Mismatch {
   readonly missed: number
 }
 
+/** Where a valve stands. In words of a breaker: closed, closed but shedding, open, half-open. */
+export type ValveState = 'flowing' | 'throttled' | 'cut' | 'probing'
+
+/**
+ * Why a valve moved. `setting`: somebody set it so. Of itself: `failures` and `slow` (too many), `overload` (it narrows), `waited` (it
+ * tries again), `probes` (they went well), `probe-failed`, `ramp` (it is open again), `fleet` (the server said so), `restored` (as it stood
+ * before this process started).
+ */
+export type ValveCause = 'setting' | 'failures' | 'slow' | 'overload' | 'waited' | 'probes' | 'probe-failed' | 'ramp' | 'fleet' | 'restored'
+
+/**
+ * Why a call was let through (`FLOWING`; `PROBE`: to try the dependency; `SHADOW`: the valve only watches; `ERROR`: no such flag, not a valve, or
+ * no ruleset yet) or was not (`THROTTLED`; `CUT`; `PROBING`: others try the dependency just now).
+ */
+export type ValveReason = 'FLOWING' | 'PROBE' | 'SHADOW' | 'ERROR' | 'THROTTLED' | 'CUT' | 'PROBING'
+
+/** How a call ended. `failure` is the dependency's fault; `ignore` says nothing about it. */
+export type Ended = 'success' | 'failure' | 'ignore'
+
+/** What `enter` answered. */
+export interface ValveTicket {
+  /** Whether the call may begin. If so, `done` is to be called when it has ended, however it did. */
+  readonly admitted: boolean
+  readonly reason: ValveReason
+  /** When to try again, an estimate; 0 when admitted. */
+  readonly retryAfterMs: number
+  /**
+   * The call has ended. Calling it again does nothing.
+   * @param ended default: `success`
+   * @param ms    how long it took; measured where it is not given
+   */
+  done(ended?: Ended, ms?: number): void
+}
+
+/** How a call through a valve is made. */
+export interface RunOptions<T> {
+  /** Answers instead when the call is not let through. A call that was let through and failed throws what it threw. Default: `run` rejects with `ValveCutError`. */
+  readonly fallback?: (
+    error: Error & { readonly code: 'VALVE_CUT'; readonly retryAfterMs: number; readonly instead: string },
+  ) => T | PromiseLike<T>
+  /**
+   * What the end of a call says about the dependency: `error` is what it threw, undefined when it answered `value`. Default: what it threw is a
+   * failure, but for HTTP's 4xx (408 and 429 apart) and aborts of the caller's own, which are ignored; so is the answer of a response with 5xx, 408 or 429.
+   */
+  readonly classify?: (error: unknown, value: T | undefined) => Ended
+  /** Milliseconds the call may take; then its signal aborts, `run` rejects with a `TimeoutError`, and it counts as failed. `Infinity` for any. Default: the setting's. */
+  readonly timeoutMs?: number
+}
+
+/** A valve as `flags.valve` answers it: cheap to ask for again and again. */
+export interface Valve {
+  /**
+   * Make a call if the valve lets it through. Throws nothing of its own but, as a rejection, `ValveCutError` and the `TimeoutError` of `timeoutMs`. What cannot
+   * be decided (no such flag, no valve, no ruleset) flows.
+   * @param call    gets a signal that aborts when its time is over
+   * @param options or a fallback alone
+   */
+  run<T>(
+    context: Context,
+    call: (signal: AbortSignal) => T | PromiseLike<T>,
+    options?: RunOptions<T> | RunOptions<T>['fallback'],
+  ): Promise<T>
+  /** The same in two steps, for calls that are no function: synchronous, never throws. */
+  enter(context: Context): ValveTicket
+  /** Where the valve stands for this context (default: an empty one), in this process. Not counted as an evaluation. */
+  state(context?: Context): ValveStatus
+}
+
+export interface ValveStatus {
+  readonly state: ValveState
+  /** The share of calls that is let through now. */
+  readonly admit: number
+  /** Null until it has moved. */
+  readonly cause: ValveCause | null
+  /** Since when, in milliseconds since 1970. */
+  readonly since: number
+  /** When a call that is turned away now had better try again; 0 where none is. */
+  readonly retryAfterMs: number
+  /** The variation whose setting it is; null when there is no valve. */
+  readonly variation: string | null
+  /** It only watches: nobody is turned away. */
+  readonly shadow: boolean
+}
+
+/** A transition of a valve in this process. */
+export interface ValveEvent {
+  readonly flag: string
+  readonly variation: string
+  readonly from: ValveState
+  readonly to: ValveState
+  readonly cause: ValveCause
+  readonly admit: number
+  /** For how long it is cut; 0 otherwise. */
+  readonly retryAfterMs: number
+  /** Of the window: calls that have ended, and how. */
+  readonly calls: number
+  readonly failures: number
+  readonly slow: number
+  readonly shadow: boolean
+}
+
 /** How `connect` is told what to do. Only `url` and `key` are needed. */
 export interface Options {
   /** Where the server is: `ws://`, `wss://`, `http://` or `https://`, with a path when it stands below one. */
@@ -264,6 +365,8 @@ export interface Events {
   ready: () => void
   /** The sides of a migration do not agree: at most ten per flag in ten seconds, all of them are counted. Stays in this process. */
   mismatch: (mismatch: Mismatch) => void
+  /** After a valve has moved in this process. That another variation is served instead is a `change`. */
+  valve: (event: ValveEvent) => void
 }
 
 /** A connected client. One per process is enough; it may be shared freely. */
@@ -327,6 +430,8 @@ export interface Sluice {
    * as a failure once and as slow once, by what the rollout chose by, or its `targetingKey`.
    */
   report(flag: string, context: Context, outcome: Reported): void
+  /** The safety valve of the flag, to make calls through. */
+  valve(flag: string): Valve
   /**
    * Count an event of the application's own, such as a purchase, and sum the values it comes with. The sums are sent with
    * the counts of evaluations, at most 100 names between two reports; who did it is not.

@@ -38,6 +38,8 @@ export interface Outcome {
   count: number
   /** What whoever limits by it keeps with it: a map would cost as much again as the decision. Nothing here looks at it. */
   plan: object | null
+  /** The same for whoever has a valve by it. */
+  valve: object | null
   readonly evaluation: Evaluation
   /** The flag's key. */
   readonly flag: string
@@ -46,7 +48,7 @@ export interface Outcome {
 }
 
 export function outcomeOf(flag: string, evaluation: Evaluation, by: Attribute | null = null): Outcome {
-  return { value: evaluation.value, type: evaluation.type, count: 0, plan: null, evaluation: Object.freeze(evaluation), flag, by }
+  return { value: evaluation.value, type: evaluation.type, count: 0, plan: null, valve: null, evaluation: Object.freeze(evaluation), flag, by }
 }
 
 /** The type of a flag's value or of a caller's default; null for what no flag can hold (null, undefined, a function). */

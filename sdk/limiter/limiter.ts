@@ -18,7 +18,7 @@ import {
   UPSTREAM_BYTES_MAX,
 } from '../../schemas/protocol.ts'
 import type { Outcome } from '../evaluator/evaluation.ts'
-import { rateOf } from '../evaluator/rate.ts'
+import { type Rate, rateOf } from '../evaluator/rate.ts'
 import type { Acquired, Limited, LimitReason } from '../types.ts'
 import {
   adapt,
@@ -108,6 +108,10 @@ export class Limiter implements Limits {
     return this.#all.length
   }
 
+  get instances(): number {
+    return this.#instances
+  }
+
   /** Whether decisions are made by `onPartition`. */
   get isCutOff(): boolean {
     return this.#isCutOff
@@ -130,6 +134,35 @@ export class Limiter implements Limits {
       return new Decision(true, 'ALLOWED', counter.stock, 0, plan.flag, plan.variation, rate)
     }
     return this.#withoutTokens(counter, plan, amount)
+  }
+
+  takeLent(flag: string, variation: string, key: string, rate: Rate): boolean {
+    const plan = this.#lentPlan(flag, variation, rate)
+    let counter = plan.counters.get(key)
+    if (counter === undefined) {
+      this.#rouse()
+      if (this.#all.length >= this.#countersMax && !this.#makeRoom()) return false
+      plan.counters.set(key, (counter = this.#newCounter(plan, key, 0)))
+    }
+    if (!counter.isActive || counter.rate !== rate) this.#activate(counter)
+    counter.usedAt = this.#now
+    if (counter.stock >= 1) {
+      counter.stock--
+      counter.spent++
+      return true
+    }
+    counter.isWanted = true
+    return false
+  }
+
+  #lentPlan(flag: string, variation: string, rate: Rate): Plan {
+    let plans = this.#plans.get(flag)
+    if (plans === undefined) this.#plans.set(flag, (plans = new Map<string, Plan>()))
+    let plan = plans.get(variation)
+    if (plan === undefined)
+      plans.set(variation, (plan = { flag, variation, source: '', rate, counters: new Map(), rest: null, lastKey: null, last: null }))
+    plan.rate = rate
+    return plan
   }
 
   #counterOf(plan: Plan, context: Context): Counter {
@@ -233,8 +266,8 @@ export class Limiter implements Limits {
     return counter
   }
 
-  #newCounter(plan: Plan, key: string): Counter {
-    const counter = new Counter(plan, key, this.#nextSlot++, this.#seedOf(plan, key), this.#now)
+  #newCounter(plan: Plan, key: string, own = this.#seedOf(plan, key)): Counter {
+    const counter = new Counter(plan, key, this.#nextSlot++, own, this.#now)
     counter.place = this.#all.length
     this.#all.push(counter)
     return counter

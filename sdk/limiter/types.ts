@@ -2,6 +2,7 @@
 import type { Context } from '../../schemas/context.ts'
 import type { Lease } from '../../schemas/lease.ts'
 import type { Outcome } from '../evaluator/evaluation.ts'
+import type { Rate } from '../evaluator/rate.ts'
 import type { Acquired, Limited } from '../types.ts'
 
 /**
@@ -17,6 +18,13 @@ export interface Limits {
   take(outcome: Outcome, context: Context, cost: number | undefined): Limited
   /** Only the concurrency of the key; takes no tokens. */
   acquire(outcome: Outcome, context: Context): Acquired
+  /**
+   * Take one token that the server has lent, for what is no limit and shares its tokens all the same: the probes of a valve. There is no
+   * seed and no share of its own. Without a token one is asked for.
+   */
+  takeLent(flag: string, variation: string, key: string, rate: Rate): boolean
+  /** Instances of the environment, as the server last said; a guess until then. */
+  readonly instances: number
 
   /** The link is up: its first frames may be sent. Frames of the link before are no longer given to `granted`. */
   connected(now: number): void

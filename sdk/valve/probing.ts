@@ -31,6 +31,10 @@ export class Probing {
     return this.#isAsked && this.#permits + this.#open.size + this.#good + this.#bad < needed
   }
 
+  get isTrying(): boolean {
+    return this.#open.size > 0
+  }
+
   permit(now: number): void {
     this.#permits++
     this.#permittedAt = now

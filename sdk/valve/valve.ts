@@ -7,6 +7,7 @@
  */
 import type { ValveCause, ValveState } from '../../schemas/valve.ts'
 import type { Valve } from '../evaluator/valve.ts'
+import type { Ended } from '../types.ts'
 import { breachOf, openMsOf } from './breaker.ts'
 import { Probing } from './probing.ts'
 import { graceMsOf, isBusy, isExhausted, openShare, STEP_MAX_MS } from './throttle.ts'
@@ -24,9 +25,6 @@ const THROTTLED_RETRY_MS = 1_000
 
 /** Why a call was not let through. */
 export type Refusal = 'THROTTLED' | 'CUT' | 'PROBING'
-/** How a call ended. `ignore`: it says nothing about the dependency. */
-export type Ended = 'success' | 'failure' | 'ignore'
-
 /** Since the valve was first used. */
 export interface Totals {
   calls: number
@@ -137,7 +135,8 @@ export class ValveCore {
     const { breaker, mode } = setting
     const wasAuto = this.#setting.mode === 'auto'
     this.#setting = setting
-    if (breaker.windowMs !== windowMs || breaker.buckets !== buckets) this.#window = new Window(breaker.windowMs, breaker.buckets, this.#now)
+    if (breaker.windowMs !== windowMs || breaker.buckets !== buckets)
+      this.#window = new Window(breaker.windowMs, breaker.buckets, this.#now)
     if (mode !== 'auto') return this.#hold()
     if (this.#state === 'probing') this.#probing = new Probing(breaker, this.#now)
     if (wasAuto) return
@@ -330,6 +329,11 @@ export class ValveCore {
   }
 
   // Probes and the fleet.
+
+  /** Calls that probe have begun and not ended. */
+  get isTrying(): boolean {
+    return this.#state === 'probing' && this.#probing.isTrying
+  }
 
   /** Whether a permit to probe would be of use. */
   get wantsProbe(): boolean {

@@ -208,7 +208,7 @@ class Client implements Sluice {
     })
   }
 
-  on<E extends keyof Events>(event: E, listener: Events[E]): () => void {
+  on<E extends Exclude<keyof Events, 'mismatch' | 'valve'>>(event: E, listener: Events[E]): () => void {
     return this.#listeners.on(event, listener)
   }
 

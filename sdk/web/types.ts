@@ -75,7 +75,7 @@ export interface Sluice {
    */
   track(event: string, value?: number): void
   /** Listen. Answers the function that ends it. A listener that throws is contained and logged. */
-  on<E extends keyof Events>(event: E, listener: Events[E]): () => void
+  on<E extends Exclude<keyof Events, 'mismatch' | 'valve'>>(event: E, listener: Events[E]): () => void
   status(): Status
   /** End: leaves no timer, socket or listener. Values stay as they are. */
   close(): void

@@ -38,7 +38,7 @@ process.stdout.write(JSON.stringify({ ready, value: flags.value('new-ledger', { 
 await flags.close()
 `
 const CONSUMER = `
-import { connect, type Context, type Explanation } from '@sluice/sdk'
+import { connect, type Context, type Explanation, ValveCutError } from '@sluice/sdk'
 import * as web from '@sluice/sdk/web'
 const page: web.Sluice = web.connect({ url: 'wss://flags.example.com', key: 'slc_client_x', context: { targetingKey: 'a' }, cache: 'local' })
 export const shown: string = page.value('greeting', 'Hello')
@@ -51,6 +51,10 @@ export const plan: { readonly name: string } = flags.value('plan', context, { na
 export const why: Explanation<number> = flags.explain('rate', context, 5)
 export const anything = flags.value('any', context)
 flags.on('change', keys => keys.map(key => key.length))
+flags.on('valve', event => event.from === 'flowing' && event.calls > 5)
+export const answer: Promise<Response> = flags.valve('vendor').run(context, signal => fetch('https://vendor.example.com', { signal }), { timeoutMs: 500 })
+export const either: Promise<number> = flags.valve('vendor').run(context, () => 5, error => error.retryAfterMs)
+export const isCut = (error: unknown): boolean => error instanceof ValveCutError && error.code === 'VALVE_CUT'
 flags.on('mismatch', ({ why, missed }) => why.length + missed)
 flags.report('ledger', context, { ok: true, ms: 5 })
 const ledger = flags.migrate('ledger', {
@@ -133,11 +137,13 @@ t.test('the tarball installs alone', async t => {
       ...modulesOf('sdk/http'),
       ...modulesOf('sdk/limiter'),
       ...modulesOf('sdk/openfeature'),
+      ...modulesOf('sdk/valve'),
       ...modulesOf('sdk/web'),
       ...[
         'connect',
         'index',
         'types',
+        'valve/error',
         'openfeature/provider',
         'openfeature/opentelemetry',
         'openfeature/web',
