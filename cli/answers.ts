@@ -5,6 +5,7 @@ import type { ErrorDetail } from '../schemas/errors.ts'
 import type { Flag } from '../schemas/flag.ts'
 import type { Kill } from '../schemas/kill.ts'
 import type { Segment } from '../schemas/segment.ts'
+import type { ValveState } from '../schemas/valve.ts'
 import type { EvaluationSeries, Problem, Usage } from '../schemas/usage.ts'
 
 /** Every write in one environment: the revision that now stands and the entry written, null when nothing changed. */
@@ -114,6 +115,13 @@ export interface Status {
     readonly revision: number
     readonly instances: number
     readonly kills: number
+    /** Those that do not flow; an older server does not say. */
+    readonly valves?: readonly {
+      readonly flag: string
+      readonly state: ValveState
+      readonly admit: number
+      readonly by: 'kill' | 'off' | 'throttle' | 'flag'
+    }[]
   }[]
 }
 

@@ -202,6 +202,8 @@ function adviceFor(body: ErrorBody, response: Response): string | null {
       return 'See what stands with "sluice kills".'
     case 'LIMIT_NOT_FOUND':
       return 'See who is held with "sluice limit <flag>".'
+    case 'THROTTLE_NOT_FOUND':
+      return 'See where the valve stands with "sluice valve <flag>".'
     case 'CHANGE_NOT_FOUND':
       return 'See the revisions with "sluice history".'
     case 'VERSION_CONFLICT':

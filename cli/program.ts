@@ -24,6 +24,8 @@ import { addSegments } from './commands/segments.ts'
 import { addServe } from './commands/serve.ts'
 import { addStatus } from './commands/status.ts'
 import { addTelemetry } from './commands/telemetry.ts'
+import { addValve } from './commands/valve.ts'
+import { addValves } from './commands/valves.ts'
 import { addWatch } from './commands/watch.ts'
 import { VERSION } from './version.ts'
 
@@ -50,10 +52,12 @@ const COMMANDS = [
   addLift,
   addKills,
   addLimit,
+  addValve,
   addExplain,
   addWatch,
   addInstances,
   addLimits,
+  addValves,
   addTelemetry,
   addHistory,
   addDiff,

@@ -197,3 +197,14 @@ function equal(a: Clause | null, b: Clause): boolean {
     JSON.stringify([clause.attribute, clause.op, clause.values, clause.negate === true, clause.ignoreCase === true])
   return a !== null && form(a) === form(b)
 }
+
+/** Whether both say the same in whatever order, as the server sees it. */
+export function isSameWhere(a: readonly Clause[], b: readonly Clause[]): boolean {
+  const form = (clauses: readonly Clause[]): string[] =>
+    clauses
+      .map(({ attribute, op, values, negate, ignoreCase }) =>
+        JSON.stringify([attribute, op, op === 'between' ? values : [...values].sort(), negate === true, ignoreCase === true]),
+      )
+      .sort()
+  return JSON.stringify(form(a)) === JSON.stringify(form(b))
+}

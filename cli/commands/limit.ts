@@ -12,7 +12,7 @@ import { countedText, parseRate, rateOptions, rateText } from '../rate.ts'
 import { withWait, type WaitOptions } from '../receipts.ts'
 import { reportWrite } from '../report.ts'
 import { openSession, type Session } from '../session.ts'
-import { parseWhere, whereText } from '../where.ts'
+import { isSameWhere, parseWhere, whereText } from '../where.ts'
 import { affectedText } from '../words.ts'
 
 interface LimitOptions extends WaitOptions {
@@ -147,7 +147,7 @@ async function remove(session: Session, flag: string, clauses: readonly Clause[]
   if ((clauses.length === 0) === (options.id === undefined))
     throw usage('Which limit to remove is not clear.', 'Give --where as when it was made, or --id as "sluice limit <flag>" lists it.')
   const path = limitsPath(session, flag)
-  const id = options.id ?? (await session.client().call<Limits>(path)).limits.find(each => isSame(each.clauses, clauses))?.id
+  const id = options.id ?? (await session.client().call<Limits>(path)).limits.find(each => isSameWhere(each.clauses, clauses))?.id
   if (id === undefined) {
     throw new Failure(
       'LIMIT_NOT_FOUND',
@@ -208,15 +208,4 @@ function keyByOf({ keyBy }: LimitOptions): { keyBy?: string[] } {
 
 function limitsPath(session: Session, flag: string): string {
   return `${session.environmentPath}${at`/flags/${flag}/limits`}`
-}
-
-/** Whether both say the same in whatever order, as the server sees it. */
-function isSame(a: readonly Clause[], b: readonly Clause[]): boolean {
-  const form = (clauses: readonly Clause[]): string[] =>
-    clauses
-      .map(({ attribute, op, values, negate, ignoreCase }) =>
-        JSON.stringify([attribute, op, op === 'between' ? values : [...values].sort(), negate === true, ignoreCase === true]),
-      )
-      .sort()
-  return JSON.stringify(form(a)) === JSON.stringify(form(b))
 }

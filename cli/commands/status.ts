@@ -2,8 +2,9 @@
 import type { Command } from 'commander'
 import type { Status, WhoAmI } from '../answers.ts'
 import { durationText } from '../moment.ts'
-import { table } from '../output.ts'
+import { type Colors, table } from '../output.ts'
 import { openSession } from '../session.ts'
+import { shareText, stateText } from '../valve.ts'
 import { reachText } from './keys.ts'
 
 const HELP = `
@@ -42,5 +43,13 @@ export function addStatus(program: Command): void {
         each.kills > 0 ? colors.red(String(each.kills)) : '0',
       ])
       for (const line of table([['ENVIRONMENT', 'REVISION', 'INSTANCES', 'KILLS'], ...rows])) output.line(line)
+      for (const { project, environment, valves = [] } of status.environments)
+        for (const valve of valves) output.line(`valve     ${valve.flag} in ${project}/${environment} ${valveText(valve, colors)}`)
     })
+}
+
+/** `is cut by itself: 0 % let through`. */
+function valveText({ state, admit, by }: NonNullable<Status['environments'][number]['valves']>[number], colors: Colors): string {
+  const why = { kill: 'by a kill', off: 'for its flag is off', throttle: 'by hand', flag: 'by itself or its setting' }[by]
+  return `is ${stateText(state, colors)} ${why}: ${shareText(admit)} let through`
 }

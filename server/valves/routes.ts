@@ -88,6 +88,8 @@ export function valveRoutes(app: FastifyInstance, services: Services, valves: Va
       kill: killSchema.nullable(),
       existing: z.boolean(),
       before: valveSettingSchema,
+      /** What was set by hand for the same clauses. */
+      stood: throttleSchema.nullable(),
       warnings: z.array(z.object({ path: z.string(), code: z.string(), message: z.string() })),
       /** How often the valve was asked for in the last hour, by evaluations. */
       lastHour: z.number().int(),
@@ -101,10 +103,10 @@ export function valveRoutes(app: FastifyInstance, services: Services, valves: Va
       const by = { actor: fields.actor, comment: fields.comment ?? reason, dryRun: fields.dryRun }
       const done = await throttle(services, name, key, { percent, clauses, reason }, by)
       if (fields.dryRun || done.existing) call.reply.code(200)
-      const { throttle: made, kill, existing, before, warnings, elsewhere } = done
+      const { throttle: made, kill, existing, before, stood, warnings, elsewhere } = done
       return {
         ...written(done.commit, fields),
-        ...{ flag: left(name, key, done.commit), throttle: made, kill, existing, before, warnings, elsewhere },
+        ...{ flag: left(name, key, done.commit), throttle: made, kill, existing, before, stood, warnings, elsewhere },
         lastHour: services.usage.lastHour(name, key),
       }
     },

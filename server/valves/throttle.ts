@@ -36,6 +36,8 @@ export interface Throttled {
   readonly throttle: Throttle | null
   readonly kill: Kill | null
   readonly before: ValveSetting
+  /** What was set by hand for the same clauses. */
+  readonly stood: Throttle | null
   readonly existing: boolean
   readonly warnings: readonly ErrorDetail[]
   /** The other environments whose flag gained or lost the variation. */
@@ -110,21 +112,22 @@ async function cut({ log: changeLog, clock }: Collaborators, log: string, key: s
   })
   if (planned === undefined) throw new Error('a kill of a valve was not planned')
   const { killing, before } = planned
-  return { commit, throttle: null, kill: killing.kill, before, existing: killing.existing, warnings: [], elsewhere: {} }
+  return { commit, throttle: null, kill: killing.kill, before, stood: null, existing: killing.existing, warnings: [], elsewhere: {} }
 }
 
 async function narrow(services: Collaborators, log: string, key: string, asked: ThrottleOf, by: By): Promise<Throttled> {
   let planned: Planned | undefined
   const { commit, elsewhere } = await everywhere(services, log, key, by, (place, flag) => (planned = planThrottle(place, flag, asked, by)))
   if (planned === undefined) throw new Error('a throttle of a valve was not planned')
-  const { throttle: made, before, warnings } = planned
-  return { commit, throttle: made, kill: null, before, existing: commit.change === null, warnings, elsewhere }
+  const { throttle: made, before, stood, warnings } = planned
+  return { commit, throttle: made, kill: null, before, stood, existing: commit.change === null, warnings, elsewhere }
 }
 
 interface Planned {
   readonly flags: ReadonlyMap<string, Flag>
   readonly throttle: Throttle | null
   readonly before: ValveSetting
+  readonly stood: Throttle | null
   readonly warnings: readonly ErrorDetail[]
 }
 
@@ -135,7 +138,8 @@ export function planThrottle(place: FrontPlace, flag: Flag, asked: ThrottleOf, b
   findValve(place.log, flag)
   const before = setFor(flag, clauses)
   const isSystem = by.actor.kind === 'system'
-  if (isSystem && percent >= before.percent) return { flags: new Map(), throttle: null, before, warnings: [refusal(percent, before)] }
+  if (isSystem && percent >= before.percent)
+    return { flags: new Map(), throttle: null, before, stood: null, warnings: [refusal(percent, before)] }
   const id = frontId(THROTTLE_PREFIX, clauses)
   // Of what they are served below: a throttle that stands is replaced, not built upon.
   const base = (flag.variations.find(each => each.key === firstServed(flag.fallthrough))?.value ?? {}) as Partial<ValveValue>
@@ -145,7 +149,8 @@ export function planThrottle(place: FrontPlace, flag: Flag, asked: ThrottleOf, b
   const special = (rule: Rule): boolean => clauses.length === 0 && rule.id.startsWith(THROTTLE_PREFIX) && rule.clauses.length > 0
   const { variation, flags, gained } = putInFront(place, flag, { ...front, after: rule => special(rule) || lower(rule) })
   const made = { id, clauses: [...clauses], variation, value, percent, reason }
-  return { flags, throttle: made, before, warnings: warningsOf(flag, made, before, gained) }
+  const stood = throttlesOf(flag).find(each => each.id === id) ?? null
+  return { flags, throttle: made, before, stood, warnings: warningsOf(flag, made, before, gained) }
 }
 
 /**
