@@ -288,7 +288,7 @@ function stageProblems(flag: Flag): ErrorDetail[] {
     written === 'new'
       ? 'Let off be "ramp-down" or "complete" from now on: set offVariation to a variation with that stage.'
       : 'Let off be "off" or "dual-write" while that is so, or serve "dual-write" first.'
-  const message = `variation "${lost}" is served, at whose stage the ${written} side alone is written to; switched off or killed, the flag would be at the stage "${String(off)}", which reads the ${read} side, without those writes. ${cure}`
+  const message = `variation "${lost}" is served, at whose stage the ${written} side alone is written to; switched off or killed, the flag would be at the stage ${JSON.stringify(off)}, which reads the ${read} side, without those writes. ${cure}`
   return [{ path: 'offVariation', code: 'unsafe_off', message }]
 }
 
