@@ -162,6 +162,7 @@ Examples:
   $ sluice flag create new-cart --name "New cart" --owner shop --tag cart
   $ sluice flag create banner --kind config --variation none='""' --variation sale="50 % off" --off-variation none
   $ sluice flag create api-requests --kind rate-limit --variation 'free={"rate":10,"per":"second"}' --off-variation free
+  $ sluice flag create ledger --kind migration          with a variation per stage
   $ sluice flag create -f new-cart.yaml
 
 A flag starts off in every environment, but a kill-switch starts on: it serves until it is killed. A boolean flag needs no
