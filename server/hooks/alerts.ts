@@ -3,7 +3,7 @@
  * came in. What was stored and not told when the process ended is told at the next start.
  */
 import { randomBytes } from 'node:crypto'
-import { setImmediate as nextTurn } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Alert } from '../../schemas/alert.ts'
 import { SluiceError } from '../../schemas/errors.ts'
@@ -32,6 +32,8 @@ export const ALERTS_KEPT = 100_000
 export const DELIVERIES_KEPT_MS = 30 * 24 * 3_600_000
 const CLEAN_INTERVAL_MS = 10 * 60_000
 const RETRY_MS = 2_000
+/** For those who are being told when the server closes. */
+const CLOSE_WAIT_MS = 2_000
 
 type Listener = Parameters<Alerts['subscribe']>[0]
 
@@ -68,6 +70,7 @@ export async function openAlerts({ storage, clock, logger }: AlertsOptions): Pro
   let telling: Promise<void> | null = null
   let started = false
   let closed = false
+  let isGivenUp = false
   let timer: Timer | null = null
   /** Ends the pause before another try. */
   let wake: (() => void) | null = null
@@ -115,6 +118,8 @@ export async function openAlerts({ storage, clock, logger }: AlertsOptions): Pro
       await nextTurn()
       const part = untold.slice(0, TOLD_TOGETHER_MAX)
       await Promise.all(part.flatMap(row => [...listeners].map(listener => told(listener, row))))
+      // Closed meanwhile, and perhaps the database too.
+      if (isGivenUp) return
       untold.splice(0, part.length)
       await markTold(part.map(row => row.id))
     }
@@ -130,10 +135,11 @@ export async function openAlerts({ storage, clock, logger }: AlertsOptions): Pro
   }
 
   async function markTold(ids: readonly string[]): Promise<void> {
-    while (!closed) {
+    for (;;) {
       try {
         return await storage.setTold(ids)
       } catch (err) {
+        if (closed) return
         logger.warn({ err, alerts: ids.length }, `that alerts were told cannot be stored; trying again in ${RETRY_MS / 1_000} s`)
         await new Promise<void>(resolve => {
           wake = resolve
@@ -191,7 +197,11 @@ export async function openAlerts({ storage, clock, logger }: AlertsOptions): Pro
       timer?.cancel()
       wake?.()
       await storing
-      await telling
+      // Who does not come to an end keeps nobody from closing; what it was told is told again at the next start.
+      const waited = new AbortController()
+      await Promise.race([telling, pause(CLOSE_WAIT_MS, undefined, { signal: waited.signal }).catch(() => undefined)])
+      waited.abort()
+      isGivenUp = true
     },
   }
 }
