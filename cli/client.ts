@@ -204,6 +204,8 @@ function adviceFor(body: ErrorBody, response: Response): string | null {
       return 'See who is held with "sluice limit <flag>".'
     case 'THROTTLE_NOT_FOUND':
       return 'See where the valve stands with "sluice valve <flag>".'
+    case 'HOOK_NOT_FOUND':
+      return 'See what exists with "sluice hooks".'
     case 'CHANGE_NOT_FOUND':
       return 'See the revisions with "sluice history".'
     case 'VERSION_CONFLICT':

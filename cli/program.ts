@@ -8,6 +8,7 @@ import { addExport } from './commands/export.ts'
 import { addFlag } from './commands/flag.ts'
 import { addFlags } from './commands/flags.ts'
 import { addHistory } from './commands/history.ts'
+import { addHooks } from './commands/hooks.ts'
 import { addImport } from './commands/import.ts'
 import { addInstances } from './commands/instances.ts'
 import { addKeys } from './commands/keys.ts'
@@ -63,6 +64,7 @@ const COMMANDS = [
   addDiff,
   addRevert,
   addSegments,
+  addHooks,
   addExport,
   addImport,
   addEnvironments,

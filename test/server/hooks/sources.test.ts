@@ -1,6 +1,9 @@
 /** Every tool's documented payload, as it is sent, through the real server. */
+import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { HOOK_SOURCES } from '../../../schemas/hook.ts'
+import { DATADOG_PAYLOAD } from '../../../cli/hooksetup.ts'
+import { DATADOG_TEMPLATE } from '../../../server/hooks/sources/datadog.ts'
 import { manualClock } from '../../clock.ts'
 import { type Loose, startServer } from '../start.ts'
 import { deliver, fixtures, HOOKS, makeHook, outside } from './fixtures.ts'
@@ -48,4 +51,9 @@ t.test('every sample is taken as its tool sends it, once, and only with its sign
     })
   }
   t.ok(asked.some(url => url.includes('Action=ConfirmSubscription')))
+})
+
+t.test('the template of Datadog is the same on the page, in the terminal and where it is read', async t => {
+  t.same(JSON.parse(DATADOG_PAYLOAD), DATADOG_TEMPLATE)
+  t.ok(readFileSync(new URL('../../../../docs/hooks.md', import.meta.url), 'utf8').includes(DATADOG_PAYLOAD))
 })
