@@ -1,5 +1,6 @@
 /** The tree of commands: `sluice …`. Each command is one file that adds itself here. */
 import { Command, Help, Option } from 'commander'
+import { addChat } from './commands/chat.ts'
 import { addCompletion } from './commands/completion.ts'
 import { addDiff } from './commands/diff.ts'
 import { addEnvironments } from './commands/environments.ts'
@@ -70,6 +71,7 @@ const COMMANDS = [
   addEnvironments,
   addProjects,
   addKeys,
+  addChat,
   addLogin,
   addLogout,
   addServe,

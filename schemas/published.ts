@@ -5,6 +5,7 @@
  */
 import { z } from 'zod'
 import { changeSchema } from './change.ts'
+import { chatSchema } from './chat.ts'
 import { clientDownstreamSchema, clientUpstreamSchema } from './clientstream.ts'
 import { clauseSchema } from './clause.ts'
 import { contextSchema } from './context.ts'
@@ -21,6 +22,7 @@ import { rateValueSchema, stageSchema, valveValueSchema } from './values.ts'
 /** Every published shape by its name. Names are permanent, as are the fields they require. */
 export const PUBLISHED = {
   Change: changeSchema,
+  Chat: chatSchema,
   Clause: clauseSchema,
   ClientDownstream: clientDownstreamSchema,
   ClientUpstream: clientUpstreamSchema,

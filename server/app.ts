@@ -6,6 +6,7 @@ import { guardRoutes, type Registered } from './access/guard.ts'
 import { openKeyRing } from './access/keyring.ts'
 import { everyone } from './access/policy.ts'
 import { changeRoutes } from './changes/routes.ts'
+import { chatRoutes } from './chat/routes.ts'
 import { type Clock, systemClock } from './clock.ts'
 import { compareRoutes } from './compare/routes.ts'
 import type { Config } from './config.ts'
@@ -178,6 +179,7 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
   instanceRoutes(app, services)
   limitRoutes(app, services, lending)
   valveRoutes(app, services, valves)
+  chatRoutes(app, services, keys)
   notifierRoutes(app, services, notifying)
   streamRoutes(app, services, hub)
   telemetryRoutes(app, services, usage)
