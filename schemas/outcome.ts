@@ -5,7 +5,7 @@ import { momentSchema } from './key.ts'
 const count = z.number().int().min(0)
 
 const sums = {
-  /** Contexts, those of them that failed and that were slow: once each in a slice, on each instance. */
+  /** Contexts, once each in a slice on each instance; those that failed and that were slow, once each in five minutes. */
   contexts: count,
   errors: count,
   slow: count,

@@ -53,6 +53,9 @@ export const PROBE_KEY = '\u0000probe'
 export const SLICE_MS = 10_000
 /** Most rows of outcomes in one `counts` message. */
 export const OUTCOMES_MAX = 500
+/** Most marks of one row of outcomes for each of errors and slow calls, and how many different ones there are. */
+export const MARKS_MAX = 100
+export const MARK_VALUES = 65_536
 
 /** Why the server closes a socket. After each an SDK comes back as after any loss, but see `KEY`. */
 export const CLOSE_CODES = {

@@ -3,7 +3,7 @@
  * lenient: an unknown field or type is ignored.
  */
 import { z } from 'zod'
-import { COUNTS_MAX, OUTCOMES_MAX, TRACKED_MAX, UNKNOWN_OPERATORS_MAX } from './protocol.ts'
+import { COUNTS_MAX, MARK_VALUES, MARKS_MAX, OUTCOMES_MAX, TRACKED_MAX, UNKNOWN_OPERATORS_MAX } from './protocol.ts'
 
 export { BEAT_INTERVAL_MS, CLOSE_CODES, DEAD_LINK_MS, HELLO_WITHIN_MS, PROTOCOL, UPSTREAM_BYTES_MAX } from './protocol.ts'
 
@@ -13,6 +13,16 @@ const revision = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER)
  * leaves it out, and is then taken at its word.
  */
 const hash = z.string().max(64).optional()
+const marks = z
+  .array(
+    z
+      .number()
+      .int()
+      .min(0)
+      .max(MARK_VALUES - 1),
+  )
+  .max(MARKS_MAX)
+  .optional()
 const documents = z.array(z.looseObject({ key: z.string() }))
 
 /** What one or more commits changed, as whole documents: the newest state of everything touched. */
@@ -91,6 +101,12 @@ export const countsSchema = z.looseObject({
         contexts: z.number().int().min(0),
         errors: z.number().int().min(0),
         slow: z.number().int().min(0),
+        /**
+         * Sixteen bits of a hash of those that failed and that were slow, so that it is seen when they are always the same ones:
+         * many contexts share each. As many as fit; the others count for themselves.
+         */
+        failed: marks,
+        slowed: marks,
         allCalls: z.number().int().min(0),
         allErrors: z.number().int().min(0),
         allSlow: z.number().int().min(0),

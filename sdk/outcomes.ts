@@ -1,12 +1,12 @@
 /**
  * Sums how what was done under a variation ended, per flag, variation and side, until it is sent. Sums, not events: of a
- * context no more than a hash is kept, until the slice ends. Pure: when a slice ends is said by whoever owns the clock.
+ * context no more than a hash is kept, until the slice ends, and 16 bits of it leave the process if it failed or was slow. Pure: when a slice ends is said by whoever owns the clock.
  *
  * A context counts once per slice, as an error once and as slow once, however often it calls: retries and one busy account
  * are not independent, and statistics that took them for it would be wrong. All calls are summed beside.
  */
 import { KEY_LENGTH_MAX } from '../schemas/limits.ts'
-import { OUTCOMES_MAX } from '../schemas/protocol.ts'
+import { MARK_VALUES, MARKS_MAX, OUTCOMES_MAX } from '../schemas/protocol.ts'
 import type { Context } from '../schemas/context.ts'
 import { type Attribute, readRaw, TARGETING_KEY } from './evaluator/attribute.ts'
 import { bucketKeyOf } from './evaluator/bucket.ts'
@@ -19,6 +19,8 @@ export const SUMS_MAX = 2_000
 export const CONTEXTS_MAX = 100_000
 /** Most calls without a key that count as contexts in a slice, per sum. No rollout chose for them. */
 export const ANONYMOUS_MAX = 1_000
+/** Most marks sent at once, over all sums: about 25 KB. */
+const MARKS_SENT_MAX = 4_000
 /** Longest time that a call is believed to have taken. */
 const MS_MAX = 86_400_000
 
@@ -38,6 +40,9 @@ export interface OutcomeRow {
   readonly contexts: number
   readonly errors: number
   readonly slow: number
+  /** Absent for none. */
+  readonly failed?: readonly number[]
+  readonly slowed?: readonly number[]
   readonly allCalls: number
   readonly allErrors: number
   readonly allSlow: number
@@ -51,6 +56,9 @@ interface Sum {
   contexts: number
   errors: number
   slow: number
+  /** What tells those that failed, and those that were slow, apart a little: see `schemas/stream.ts`. */
+  failed: number[]
+  slowed: number[]
   allCalls: number
   allErrors: number
   allSlow: number
@@ -88,16 +96,23 @@ export class Outcomes {
     if ((ended & FAILED) !== 0) sum.allErrors++
     if ((ended & SLOW) !== 0) sum.allSlow++
     if (typeof ms === 'number' && ms > 0) sum.totalMs += Math.min(ms, MS_MAX)
-    const isNew = this.#mark(sum, keyOf(outcome.by, context), ended)
+    const key = keyOf(outcome.by, context)
+    const hash = key === null ? null : hashOf(key)
+    const isNew = this.#mark(sum, hash, ended)
     if ((isNew & SEEN) !== 0) sum.contexts++
-    if ((isNew & FAILED) !== 0) sum.errors++
-    if ((isNew & SLOW) !== 0) sum.slow++
+    if ((isNew & FAILED) !== 0) {
+      sum.errors++
+      if (hash !== null) keepMark(sum.failed, hash)
+    }
+    if ((isNew & SLOW) !== 0) {
+      sum.slow++
+      if (hash !== null) keepMark(sum.slowed, hash)
+    }
   }
 
   /** @returns what of `ended` the context was not marked with yet */
-  #mark(sum: Sum, key: string | null, ended: number): number {
-    if (key === null) return sum.anonymous++ < ANONYMOUS_MAX ? ended : 0
-    const hash = hashOf(key)
+  #mark(sum: Sum, hash: number | null, ended: number): number {
+    if (hash === null) return sum.anonymous++ < ANONYMOUS_MAX ? ended : 0
     const marked = sum.marks.get(hash)
     if (marked === undefined) {
       if (this.#marked >= CONTEXTS_MAX) return ended
@@ -118,7 +133,7 @@ export class Outcomes {
     if (this.#size >= SUMS_MAX || flag.length > KEY_LENGTH_MAX || variation.length > KEY_LENGTH_MAX) return null
     this.#size++
     const counters = { contexts: 0, errors: 0, slow: 0, allCalls: 0, allErrors: 0, allSlow: 0, totalMs: 0 }
-    const sum: Sum = { flag, variation, side, ...counters, marks: new Map(), anonymous: 0 }
+    const sum: Sum = { flag, variation, side, ...counters, failed: [], slowed: [], marks: new Map(), anonymous: 0 }
     if (sums === undefined) this.#sums.set(flag, (sums = []))
     sums.push(sum)
     return sum
@@ -140,11 +155,21 @@ export class Outcomes {
 
   /** At most `OUTCOMES_MAX` rows, gone from here; the rest waits. Give back those that could not be sent. */
   take(): readonly OutcomeRow[] {
+    let room = MARKS_SENT_MAX
+    const taken = (marks: readonly number[]): readonly number[] | undefined => {
+      const some = marks.slice(0, room)
+      room -= some.length
+      return some.length > 0 ? some : undefined
+    }
     return this.#waiting.splice(0, OUTCOMES_MAX).map(sum => {
+      const failed = taken(sum.failed)
+      const slowed = taken(sum.slowed)
       const { flag, variation, side, contexts, errors, slow, allCalls, allErrors, allSlow, totalMs } = sum
-      Object.assign(sum, { contexts: 0, errors: 0, slow: 0, allCalls: 0, allErrors: 0, allSlow: 0, totalMs: 0 })
+      Object.assign(sum, { contexts: 0, errors: 0, slow: 0, allCalls: 0, allErrors: 0, allSlow: 0, totalMs: 0, failed: [], slowed: [] })
       const named = { flag, variation, ...(side === '' ? {} : { side }) }
-      return { ...named, contexts, errors, slow, allCalls, allErrors, allSlow, totalMs: Math.round(totalMs * 1_000) / 1_000 }
+      const marks = { ...(failed === undefined ? {} : { failed }), ...(slowed === undefined ? {} : { slowed }) }
+      const all = { allCalls, allErrors, allSlow, totalMs: Math.round(totalMs * 1_000) / 1_000 }
+      return { ...named, contexts, errors, slow, ...marks, ...all }
     })
   }
 
@@ -170,6 +195,8 @@ export class Outcomes {
       sum.allErrors += row.allErrors
       sum.allSlow += row.allSlow
       sum.totalMs += row.totalMs
+      sum.failed = [...(row.failed ?? []), ...sum.failed].slice(0, MARKS_MAX)
+      sum.slowed = [...(row.slowed ?? []), ...sum.slowed].slice(0, MARKS_MAX)
     }
   }
 }
@@ -177,6 +204,10 @@ export class Outcomes {
 /** What tells this context from others: what a rollout chose by, where one did; null for nothing. */
 export function keyOf(by: Attribute | null, context: Context): string | null {
   return typeof context === 'object' && context !== null ? bucketKeyOf(readRaw(by ?? BY_TARGETING_KEY, context)) : null
+}
+
+function keepMark(marks: number[], hash: number): void {
+  if (marks.length < MARKS_MAX) marks.push((hash ^ (hash >>> 16)) & (MARK_VALUES - 1))
 }
 
 /**

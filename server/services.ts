@@ -137,6 +137,7 @@ export interface OutcomeSum {
   readonly service: string
   /** Each context once, on each instance. */
   readonly contexts: number
+  /** Contexts that failed, and that were slow: each once in five minutes, so that few who always fail weigh no more than others. */
   readonly errors: number
   readonly slow: number
   /** Of the one instance that saw most: so many contexts at least are different ones. */

@@ -3,24 +3,34 @@
  * hour for people. In memory: what a restart loses is a slice, since whoever bets on slices keeps the bet.
  *
  * A report counts in the slice in which it arrives, also when it was held up: both arms are in it alike, so that nothing is
- * to be gained by putting it back where it belongs. Names come from outside; everything that grows with them is bounded.
+ * to be gained by putting it back where it belongs.
+ *
+ * A context that fails again and again is one failure for `REPEAT_MS`, on whichever instance: chance has put it into one arm,
+ * and every further failure would be taken for evidence against that arm. Instances send a mark for each that failed, for this.
+ * Both arms of a flag share the marks, so that what is taken for a repetition by mistake is so in both alike.
+ *
+ * Names come from outside; everything that grows with them is bounded.
  */
 import type { FastifyBaseLogger } from 'fastify'
 import type { OutcomeSeries } from '../../schemas/outcome.ts'
-import { SLICE_MS } from '../../schemas/protocol.ts'
+import { MARK_VALUES, SLICE_MS } from '../../schemas/protocol.ts'
 import type { Counts } from '../../schemas/stream.ts'
 import { type Clock, moment, type Timer } from '../clock.ts'
 import type { ChangeLog } from '../log/types.ts'
 import type { ClosedSlice, Outcomes, OutcomeSum } from '../services.ts'
 
-/** Most sums in one slice, all logs together: about 5 MB. */
-export const SUMS_MAX = 20_000
-/** Most sums kept of slices that have ended: about 50 MB. The oldest go first. */
-export const KEPT_MAX = 200_000
+/** Most sums in one slice, all logs together: about 3 MB. */
+export const SUMS_MAX = 10_000
+/** Most sums kept of slices that have ended: about 25 MB. The oldest go first. */
+export const KEPT_MAX = 100_000
 /** An hour. */
 export const SLICES_KEPT = 360
 /** Most sums for metrics, of a log. */
 export const TOTALS_MAX = 5_000
+/** Failing for so long is one failure. Shorter, few who always fail turn rollouts back; longer, harm to few accounts takes too long to see. */
+export const REPEAT_MS = 300_000
+/** Flags and sides whose marks are kept; of others every slice counts. About 16 MB. */
+export const MARKED_MAX = 1_000
 const NAME_MAX = 128
 
 type Row = NonNullable<Counts['outcomes']>[number]
@@ -72,6 +82,9 @@ export function openOutcomes({ clock, logger, log: changeLog }: OutcomesOptions)
   let size = 0
   let startedAt = clock.now()
   const swept = new Set<string>()
+  /** By flag and side, since the last `REPEAT_MS` began: whose failure, and whose slowness, has counted. */
+  const marks = new Map<string, { readonly failed: Marks; readonly slowed: Marks }>()
+  let forgotAt = clock.monotonic()
   let dropped = 0
   let timer: Timer = clock.after(SLICE_MS, endSlice)
 
@@ -84,12 +97,38 @@ export function openOutcomes({ clock, logger, log: changeLog }: OutcomesOptions)
     open = new Map()
     size = 0
     swept.clear()
+    forget()
     for (const listener of listeners) {
       try {
         listener(slice)
       } catch (error) {
         logger.error({ err: error }, 'Whoever follows outcomes failed; the next slice is told as usual')
       }
+    }
+  }
+
+  /** When their time is over; and those that are half full, which would take more and more new contexts for old ones. */
+  function forget(): void {
+    const now = clock.monotonic()
+    const isOver = now - forgotAt >= REPEAT_MS
+    if (isOver) forgotAt = now
+    for (const [name, { failed, slowed }] of marks) if (isOver || Math.max(failed.count, slowed.count) > MARK_VALUES / 2) marks.delete(name)
+  }
+
+  /** The row without those whose failure has counted. */
+  function once(log: string, row: Row): Row {
+    if (row.failed === undefined && row.slowed === undefined) return row
+    const name = JSON.stringify([log, row.flag, row.side ?? ''])
+    let held = marks.get(name)
+    if (held === undefined) {
+      if (marks.size >= MARKED_MAX) return row
+      held = { failed: newMarks(), slowed: newMarks() }
+      marks.set(name, held)
+    }
+    return {
+      ...row,
+      errors: Math.max(0, row.errors - repeated(held.failed, row.failed ?? [])),
+      slow: Math.max(0, row.slow - repeated(held.slowed, row.slowed ?? [])),
     }
   }
 
@@ -137,8 +176,10 @@ export function openOutcomes({ clock, logger, log: changeLog }: OutcomesOptions)
 
   return {
     add(log, rows, by) {
-      for (const row of rows) {
-        const sum = exists(log, row) ? sumOf(log, row, by.service.slice(0, NAME_MAX)) : null
+      for (const reported of rows) {
+        const isKnown = exists(log, reported)
+        const row = isKnown ? once(log, reported) : reported
+        const sum = isKnown ? sumOf(log, row, by.service.slice(0, NAME_MAX)) : null
         if (sum === null) {
           dropped++
           continue
@@ -182,6 +223,29 @@ export function openOutcomes({ clock, logger, log: changeLog }: OutcomesOptions)
       listeners.clear()
     },
   }
+}
+
+interface Marks {
+  readonly set: Uint8Array
+  count: number
+}
+
+function newMarks(): Marks {
+  return { set: new Uint8Array(MARK_VALUES / 8), count: 0 }
+}
+
+/** @returns how many of them were there already; all are then */
+function repeated(marks: Marks, more: readonly number[]): number {
+  let count = 0
+  for (const mark of more) {
+    const bit = 1 << (mark & 7)
+    if ((marks.set[mark >> 3]! & bit) !== 0) count++
+    else {
+      marks.set[mark >> 3]! |= bit
+      marks.count++
+    }
+  }
+  return count
 }
 
 function closed(flags: Flags): Map<string, readonly OutcomeSum[]> {

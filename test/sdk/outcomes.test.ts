@@ -1,7 +1,7 @@
 /** Sums of outcomes: a context counts once per slice, all is bounded, and every message is one the server takes. */
 import fc from 'fast-check'
 import t from 'tap'
-import { OUTCOMES_MAX } from '../../schemas/protocol.ts'
+import { MARK_VALUES, MARKS_MAX, OUTCOMES_MAX } from '../../schemas/protocol.ts'
 import { countsSchema, UPSTREAM_BYTES_MAX } from '../../schemas/stream.ts'
 import { Counts } from '../../sdk/counts.ts'
 import { attributeOf } from '../../sdk/evaluator/attribute.ts'
@@ -28,7 +28,8 @@ t.test('a context counts once in a slice, as an error once and as slow once, wha
   outcomes.add(on, account('b'), 'old', { ok: false })
   outcomes.add(given('ledger', 'off'), account('a'), '', { ok: true })
   const row = { flag: 'ledger', variation: 'on' }
-  t.same(outcomes.take(), [
+  const told = outcomes.take().map(({ failed: _failed, slowed: _slowed, ...one }) => one)
+  t.same(told, [
     { ...row, contexts: 2, errors: 1, slow: 2, allCalls: 4, allErrors: 2, allSlow: 2, totalMs: 15.5 },
     { ...row, side: 'old', contexts: 1, errors: 1, slow: 0, allCalls: 1, allErrors: 1, allSlow: 0, totalMs: 0 },
     { ...row, variation: 'off', contexts: 1, errors: 0, slow: 0, allCalls: 1, allErrors: 0, allSlow: 0, totalMs: 0 },
@@ -39,6 +40,29 @@ t.test('a context counts once in a slice, as an error once and as slow once, wha
   outcomes.endSlice()
   outcomes.add(on, account('a'), '', { ok: false })
   t.match(outcomes.take(), [{ contexts: 1, errors: 1, allCalls: 1 }])
+})
+
+t.test('sixteen bits of a hash tell who failed and who was slow, once each, as many as fit', async t => {
+  const outcomes = new Outcomes()
+  const on = given('ledger', 'on')
+  for (const id of ['a', 'b', 'a']) outcomes.add(on, account(id), '', { ok: false, slow: id === 'b' })
+  outcomes.add(on, account('c'), '', { ok: true })
+  outcomes.add(on, { targetingKey: 'nobody' }, '', { ok: false })
+  const rows = outcomes.take()
+  const { failed, slowed } = rows[0]!
+  t.equal(rows[0]?.errors, 3)
+  t.equal(failed?.length, 2, 'those without a key have none')
+  t.same(slowed, [failed?.[1]])
+  t.ok(failed?.every(mark => mark >= 0 && mark < MARK_VALUES))
+  outcomes.giveBack(rows)
+  for (let i = 0; i < 2 * MARKS_MAX; i++) outcomes.add(on, account(i), '', { ok: false })
+  const next = outcomes.take()[0]
+  t.equal(next?.errors, 3 + 2 * MARKS_MAX)
+  t.equal(next?.failed?.length, MARKS_MAX)
+  t.same(next?.failed?.slice(0, 2), failed, 'what could not be sent is sent first')
+  outcomes.endSlice()
+  outcomes.add(given('ledger', 'off'), account('a'), '', { ok: false })
+  t.same(outcomes.take()[0]?.failed, [failed?.[0]], 'the same in every slice and variation')
 })
 
 t.test('what the rollout chose by tells contexts apart, else the targeting key', async t => {

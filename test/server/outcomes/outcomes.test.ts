@@ -3,7 +3,7 @@ import t, { type Test } from 'tap'
 import { connect } from '../../../sdk/index.ts'
 import { SLICE_MS } from '../../../schemas/protocol.ts'
 import type { Counts } from '../../../schemas/stream.ts'
-import { KEPT_MAX, openOutcomes, SLICES_KEPT, SUMS_MAX, TOTALS_MAX } from '../../../server/outcomes/outcomes.ts'
+import { KEPT_MAX, openOutcomes, REPEAT_MS, SLICES_KEPT, SUMS_MAX, TOTALS_MAX } from '../../../server/outcomes/outcomes.ts'
 import type { State } from '../../../server/log/types.ts'
 import type { ClosedSlice } from '../../../server/services.ts'
 import { type ManualClock, manualClock } from '../../clock.ts'
@@ -91,7 +91,7 @@ t.test('what is about no variation of a flag is dropped, and names cannot fill t
   fill()
   t.equal(outcomes.dropped(), 52)
   t.equal(outcomes.totals(LOG).length, TOTALS_MAX)
-  for (let i = 0; i < KEPT_MAX / SUMS_MAX + 3; i++) {
+  for (let i = 0; i < KEPT_MAX / SUMS_MAX + 1; i++) {
     clock.advance(SLICE_MS)
     fill()
   }
@@ -103,6 +103,40 @@ t.test('what is about no variation of a flag is dropped, and names cannot fill t
   documents.set('new', { key: 'new', variations: [{ key: 'on', value: true }] })
   outcomes.add(LOG, [row('on', 1, 0, { flag: 'new' })], by)
   t.match(outcomes.totals(LOG), [{ flag: 'new', allCalls: 2 }], 'those of flags that have left make room')
+})
+
+t.test('who fails again within five minutes has failed once, on whichever instance and in whichever variation', async t => {
+  const { clock, outcomes, slices } = opened(t)
+  const told = (): unknown =>
+    slices
+      .at(-1)
+      ?.of(LOG, 'checkout')
+      .map(({ variation, errors, slow }) => [variation, errors, slow])
+  outcomes.add(LOG, [row('on', 10, 3, { failed: [1, 2], slow: 1, slowed: [1] }), row('off', 10, 1, { failed: [9] })], {
+    service: 'shop',
+    instance: 'a',
+  })
+  outcomes.add(LOG, [row('on', 10, 2, { failed: [2, 4] })], { service: 'shop', instance: 'b' })
+  clock.advance(SLICE_MS)
+  t.same(
+    told(),
+    [
+      ['on', 4, 1],
+      ['off', 1, 0],
+    ],
+    'those without a mark count for themselves',
+  )
+  const again = (): void =>
+    outcomes.add(LOG, [row('on', 10, 3, { failed: [1, 9, 7], slow: 1, slowed: [1] })], { service: 'shop', instance: 'c' })
+  again()
+  clock.advance(SLICE_MS)
+  t.same(told(), [['on', 1, 0]])
+  outcomes.add(LOG, [row('on', 1, 1, { side: 'old', failed: [1] })], { service: 'shop', instance: 'c' })
+  clock.advance(REPEAT_MS)
+  again()
+  clock.advance(SLICE_MS)
+  t.same(told(), [['on', 3, 1]], 'then it counts again')
+  t.match(outcomes.totals(LOG), [{ variation: 'on', allErrors: 3 * (3 + 2 + 3 + 3) }, {}, {}], 'every call is counted all the same')
 })
 
 t.test('an hour of slices is kept for people, services together', async t => {
