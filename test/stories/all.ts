@@ -5,7 +5,17 @@ import { ledgerMigration } from './ledger-migration.ts'
 import { misspeltFlag } from './misspelt-flag.ts'
 import { noisyAccount } from './noisy-account.ts'
 import { sickUpstream } from './sick-upstream.ts'
+import { sickVendor } from './sick-vendor.ts'
 import { someAffected } from './some-affected.ts'
 import type { Story } from './stage.ts'
 
-export const stories: readonly Story[] = [auditLog, sickUpstream, someAffected, ledgerMigration, darkServer, misspeltFlag, noisyAccount]
+export const stories: readonly Story[] = [
+  auditLog,
+  sickUpstream,
+  someAffected,
+  ledgerMigration,
+  darkServer,
+  misspeltFlag,
+  noisyAccount,
+  sickVendor,
+]
