@@ -234,7 +234,7 @@ class Running<ReadArgs extends unknown[], Read, WriteArgs extends unknown[], Wri
   #report({ outcome, context }: Standing, side: Side | '', how: Ended<unknown>): void {
     const { slowMs } = this.#options
     const ok = how.ok || (how.why === 'failed' && !this.#isFailure(how.error))
-    const timed = 'ms' in how ? { ms: how.ms, slow: typeof slowMs === 'number' && how.ms > slowMs } : {}
+    const timed = 'ms' in how ? { ms: how.ms, slow: typeof slowMs === 'number' && how.ms >= slowMs } : {}
     const reported: Reported = { ok, ...timed }
     this.#host.outcomes.add(outcome, context, side, reported)
   }

@@ -1,8 +1,10 @@
 /** The client against the real server: values, changes, kills, restarts, receipts and counts. */
+import { request as send } from 'node:http'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { Options, Sluice } from '../../sdk/types.ts'
 import { startServer, type TestServer } from '../server/start.ts'
+import { listen } from './http/scene.ts'
 import { holds, open as openClient, stayAlive } from './open.ts'
 
 const ENVIRONMENT = '/api/v1/projects/default/environments/development'
@@ -111,4 +113,42 @@ t.test('a revoked key ends the stream, and the values stay', async t => {
     void client.ready().then(async () => server.call('DELETE', `/api/v1/keys/${id}`))
   })
   t.match(await told, /refused the key/)
+})
+
+t.test('outcomes arrive: on the stream, and beside it while that is refused', async t => {
+  const server = await startServer(t)
+  await write(t, server, 'POST', '/api/v1/projects/default/flags', newFlag('a'))
+  await write(t, server, 'PATCH', `${ENVIRONMENT}/flags/a`, { enabled: true })
+  /** As Prometheus would read it. */
+  const errors = async (): Promise<number> => {
+    await new Promise(resolve => setTimeout(resolve, 10))
+    const { body } = await server.call('GET', '/metrics')
+    const line = String(body)
+      .split('\n')
+      .find(line => line.startsWith('sluice_outcome_errors_total{') && line.includes('variation="on"'))
+    return Number(line?.split(' ').at(-1) ?? 0)
+  }
+  const onStream = open(t, server)
+  await onStream.ready()
+  await holds(onStream, () => onStream.value('a', {}, false))
+  for (let i = 0; i < 3; i++) onStream.report('a', { targetingKey: 'x' }, { ok: false, ms: 5 })
+  onStream.report('a', { targetingKey: 'y' }, { ok: true, ms: 5 })
+  await onStream.close()
+  while ((await errors()) < 3);
+
+  // A proxy that lets no upgrade through.
+  const proxy = await listen(t, (request, response) => {
+    const { host: _, ...headers } = request.headers
+    if (headers.upgrade !== undefined) return void response.writeHead(403).end()
+    const onward = send(`${server.url}${request.url!}`, { method: request.method!, headers }, answer => {
+      response.writeHead(answer.statusCode!, answer.headers)
+      answer.pipe(response)
+    })
+    request.pipe(onward)
+  })
+  const polling = openClient(t, proxy, { key: server.serverKey })
+  await polling.ready()
+  polling.report('a', { targetingKey: 'x' }, { ok: false, ms: 5 })
+  await polling.close()
+  while ((await errors()) < 4);
 })
