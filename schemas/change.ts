@@ -70,6 +70,7 @@ export const ACTIONS = [
   'rollout.hold',
   'rollout.resume',
   'rollout.revert',
+  'rollout.settle',
   'rollout.complete',
   'rollout.cancel',
   'rollout.clear',

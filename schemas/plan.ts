@@ -152,6 +152,10 @@ export const planInputSchema = z
   .meta({ id: 'PlanInput', description: 'A rollout plan as people write it.' })
 export type PlanInput = z.infer<typeof planInputSchema>
 
+/** What was seen, by name. */
+const numbersSchema = z.record(z.string(), z.number().nullable())
+export type Numbers = z.infer<typeof numbersSchema>
+
 export const planStepSchema = z.looseObject({
   variation: keySchema,
   control: keySchema,
@@ -187,6 +191,8 @@ export const planSchema = z
     /** Which step stands, and since when; null before the first. */
     step: count.nullable(),
     since: momentSchema.nullable(),
+    /** Of the step's time, what had passed before `since`: a plan that was held goes on where it was. */
+    spentMs: count,
     /** What stood before the first step, which a revert puts back. */
     before: z.object({ serve: serveSchema, enabled: z.boolean() }).nullable(),
     /** What the plan has the flag serve there; null while it has it serve nothing. */
@@ -200,7 +206,7 @@ export const planSchema = z
       .nullable(),
     /** Of the last revert: why, and what was seen. */
     reverted: z
-      .object({ at: momentSchema, by: z.string(), text: z.string(), guard: z.string().nullable(), numbers: z.json().nullable() })
+      .object({ at: momentSchema, by: z.string(), text: z.string(), guard: z.string().nullable(), numbers: numbersSchema.nullable() })
       .nullable(),
     /** Guards count what they see from here on: moved when a person resumes in spite of one, or when other variations are compared. */
     watchedSince: momentSchema.nullable(),
@@ -222,6 +228,78 @@ export const outlookSchema = z
   })
   .meta({ id: 'PlanOutlook' })
 export type Outlook = z.infer<typeof outlookSchema>
+
+const trialsSchema = z.object({ contexts: count, bad: count })
+
+/** What the guards of a plan have seen. Logarithms are natural ones; `treatment` is the variation that grows. */
+export const planEvidenceSchema = z
+  .object({
+    flag: keySchema,
+    run: z.string(),
+    state: z.enum(PLAN_STATES),
+    outlook: outlookSchema,
+    step: count.nullable(),
+    steps: count,
+    variation: z.string(),
+    control: z.string(),
+    /** Served now. */
+    percent: z.number(),
+    inStepMs: count,
+    holdMs: count,
+    isLast: z.boolean(),
+    alpha: z.number(),
+    slices: count,
+    lastSliceAt: momentSchema.nullable(),
+    /** Contexts with an outcome since the step began. */
+    exposures: z.object({ treatment: count, control: count }),
+    share: z
+      .object({
+        configured: z.number(),
+        observed: z.number().nullable(),
+        kind: z.enum(['as-configured', 'too-many', 'too-few', 'lost']),
+        text: z.string(),
+      })
+      .nullable(),
+    /** Of the guardrails together, of the signals together, and where they act. */
+    logE: z.number(),
+    signalLogE: z.number(),
+    line: z.number(),
+    /** Evidence that there is no harm, of the guard that has least of it, and where it lets a step be left. */
+    logClear: z.number().nullable(),
+    clearLine: z.number().nullable(),
+    guards: z.array(
+      z.object({
+        id: z.string(),
+        type: z.string(),
+        role: z.enum(GUARD_ROLES),
+        dryRun: z.boolean(),
+        state: z.enum(['watching', 'fired', 'blind']),
+        text: z.string(),
+        logE: z.number().nullable(),
+        logClear: z.number().nullable(),
+        treatment: trialsSchema.nullable(),
+        control: trialsSchema.nullable(),
+        /** Holds at every look, with 95 %. */
+        relativeRisk: z.object({ estimate: z.number().nullable(), low: z.number(), high: z.number().nullable() }).nullable(),
+      }),
+    ),
+    /** With the traffic of the last five minutes. */
+    detectable: z
+      .object({
+        /** The smallest that the step's time is enough for on average; null when none is. */
+        relativeRisk: z.number().nullable(),
+        withinMs: count,
+        twiceMs: count.nullable(),
+        perSecond: z.number(),
+        baseRate: z.number(),
+        text: z.string(),
+      })
+      .nullable(),
+    series: z.array(z.object({ at: momentSchema, logE: z.number(), logClear: z.number(), treatment: trialsSchema, control: trialsSchema })),
+    text: z.string(),
+  })
+  .meta({ id: 'PlanEvidence' })
+export type PlanEvidence = z.infer<typeof planEvidenceSchema>
 
 /** One change that the server makes at a time: an edit, a kill or a lift. */
 export const scheduleDoSchema = z

@@ -51,6 +51,7 @@ export const ACTION_WORDS: Readonly<Record<Action, string>> = {
   'rollout.hold': 'held the rollout of',
   'rollout.resume': 'resumed the rollout of',
   'rollout.revert': 'turned back the rollout of',
+  'rollout.settle': 'finished turning back the rollout of',
   'rollout.complete': 'completed the rollout of',
   'rollout.cancel': 'cancelled the rollout of',
   'rollout.clear': 'cleared the rollout of',

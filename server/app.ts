@@ -42,8 +42,12 @@ import { openOutcomes } from './outcomes/outcomes.ts'
 import { outcomeRoutes } from './outcomes/routes.ts'
 import { openapiRoutes } from './openapi/routes.ts'
 import { projectRoutes } from './projects/routes.ts'
+import { openRollouts } from './rollouts/rollouts.ts'
+import { rolloutRoutes } from './rollouts/routes.ts'
 import { openRulesets } from './rulesets/prepared.ts'
 import { rulesetRoutes } from './rulesets/routes.ts'
+import { scheduleRoutes } from './schedules/routes.ts'
+import { startSchedules } from './schedules/schedules.ts'
 import { openSecrets } from './secrets/secrets.ts'
 import { segmentRoutes } from './segments/routes.ts'
 import type { KeyRing, Services } from './services.ts'
@@ -126,6 +130,19 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
   const rulesets = openRulesets(log)
   const expiry = startExpiry({ log, clock, logger })
   const notifying = await openNotifying({ log, hub, secrets, egress, clock, logger }, log.storage.outbox)
+  const schedules = startSchedules({ log, clock, logger })
+  const rollouts = await openRollouts({
+    log,
+    clock,
+    logger,
+    hub,
+    storage: log.storage.evidence,
+    slices: outcomes,
+    alerts,
+    valves,
+    notices: notifying,
+    measure: null,
+  })
   const services: Services = {
     config,
     clock,
@@ -136,6 +153,7 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
     hub,
     usage,
     outcomes,
+    rollouts,
     secrets,
     egress,
     notices: notifying,
@@ -174,6 +192,8 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
   holdRoutes(app, services)
   explainRoutes(app, services)
   changeRoutes(app, services)
+  rolloutRoutes(app, services, rollouts)
+  scheduleRoutes(app, services)
   rulesetRoutes(app, services)
   compareRoutes(app, services)
   instanceRoutes(app, services)
@@ -199,6 +219,8 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
     await alerts.close()
     stalls.close()
     expiry.close()
+    await schedules.close()
+    await rollouts.close()
     egress.close()
     await notifying.close()
     await hub.close()

@@ -27,6 +27,7 @@ export interface Services {
   readonly hub: Hub
   readonly usage: Usage
   readonly outcomes: Outcomes
+  readonly rollouts: Rollouts
   readonly secrets: Secrets
   readonly alerts: Alerts
   readonly egress: Egress

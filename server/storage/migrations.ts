@@ -187,4 +187,16 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
         .execute()
     },
   },
+  '0006-evidence': {
+    async up(db: Kysely<unknown>) {
+      await db.schema
+        .createTable('evidence')
+        .addColumn('log', 'text', column => column.notNull())
+        .addColumn('flag', 'text', column => column.notNull())
+        .addColumn('run', 'text', column => column.notNull())
+        .addColumn('body', 'text', column => column.notNull())
+        .addPrimaryKeyConstraint('evidence_key', ['log', 'flag'])
+        .execute()
+    },
+  },
 }

@@ -7,6 +7,7 @@ import { type Dialect, Kysely, Migrator, sql, type Transaction } from 'kysely'
 import { SluiceError } from '../../schemas/errors.ts'
 import { type AlertStorage, alertStorage } from './alerts.ts'
 import { type CountStorage, countStorage } from './counts.ts'
+import { type EvidenceStorage, evidenceStorage } from './evidence.ts'
 import { MIGRATIONS } from './migrations.ts'
 import { type OutboxStorage, outboxStorage } from './outbox.ts'
 import { type SecretStorage, secretStorage } from './secrets.ts'
@@ -72,6 +73,7 @@ export interface Storage {
   /** What is counted beside the logs. */
   readonly counts: CountStorage
   readonly secrets: SecretStorage
+  readonly evidence: EvidenceStorage
   readonly alerts: AlertStorage
   readonly outbox: OutboxStorage
   close(): Promise<void>
@@ -146,6 +148,7 @@ export async function openStorage(database: Database): Promise<Storage> {
     probe: () => guarded(() => probe(db)),
     counts: countStorage(db, guarded),
     secrets: secretStorage(db, guarded),
+    evidence: evidenceStorage(db, guarded),
     alerts: alertStorage(db, guarded),
     outbox: outboxStorage(db, guarded),
     close: () => guarded(() => db.destroy()),

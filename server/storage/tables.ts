@@ -13,6 +13,7 @@ export interface Tables {
   hour_counts: { day: number; flag: number; counts: Uint8Array }
   problems: ProblemRow
   secrets: SecretRow
+  evidence: EvidenceRow
   alerts: AlertRow
   outbox: OutboxRow & { seq: number }
   /** Up to which revision the changes of a log have been turned into messages. */
@@ -166,4 +167,14 @@ export interface OutboxRow {
   /** Of the last answer; null when there was none. */
   readonly lastStatus: number | null
   readonly lastText: string | null
+}
+
+/** What the guards of a rollout plan have seen so far. */
+export interface EvidenceRow {
+  readonly log: string
+  readonly flag: string
+  /** Of the plan: evidence of another run is none of this. */
+  readonly run: string
+  /** JSON. */
+  readonly body: string
 }

@@ -1,0 +1,483 @@
+/**
+ * What the guards of one run of a plan have seen: plain JSON that goes through a restart. Pure; the tests of harm are those of
+ * `statistics/`, here outcomes become their trials and what they say becomes what the engine decides by.
+ */
+import type { Flag } from '../../schemas/flag.ts'
+import { WEIGHT_TOTAL } from '../../schemas/limits.ts'
+import type { Guard, Numbers, Plan, PlanStep } from '../../schemas/plan.ts'
+import { SLICE_MS } from '../../schemas/protocol.ts'
+import { type Fired, guardsAt, type Seen } from './engine.ts'
+import { isShare } from './make.ts'
+import { isAlone, stepWeight } from './serve.ts'
+import { beginLimit, limitVerdict, looked, nextLook } from './statistics/hardlimit.ts'
+import { begin, revive, slice, step as stepped, verdict } from './statistics/process.ts'
+import {
+  type Arms,
+  type GuardNumbers,
+  type HardLimit,
+  type HardLimitState,
+  type Look,
+  type StatisticsState,
+  type Stratum,
+  type Traffic,
+  type Trials,
+  type Verdict,
+} from './statistics/types.ts'
+import { countText, shareText } from './words.ts'
+
+const VERSION = 1
+/** Points of the picture that are kept; of the older half every other one goes when there are more. */
+export const POINTS_MAX = 240
+/** Slices that the traffic is averaged over. */
+const TRAFFIC_SLICES = 30
+const MISMATCH_SHARE = 0.001
+/** After a step the shares of what is reported are mixed for so long: instances hear of it, and report what was, at different times. */
+const MIXED_MS = 3 * SLICE_MS
+
+/** One slice in the picture: when it ended, the evidence after it, and what was in it. */
+export type Point = readonly [
+  at: number,
+  logE: number,
+  logClear: number,
+  treatment: number,
+  control: number,
+  treatmentBad: number,
+  controlBad: number,
+]
+
+/** Outcomes of one variation, side and service in a slice. */
+export interface SliceSum {
+  readonly variation: string
+  readonly side: string
+  readonly service: string
+  readonly contexts: number
+  readonly errors: number
+  readonly slow: number
+  /** Of the one instance that saw most. */
+  readonly largest: number
+}
+
+/** The outcomes of the plan's flag in a slice that has ended; moments in ms since 1970. */
+export interface FlagSlice {
+  readonly startedAt: number
+  readonly endedAt: number
+  readonly sums: readonly SliceSum[]
+}
+
+export interface Evidence {
+  readonly version: typeof VERSION
+  readonly run: string
+  readonly watchedSince: string
+  readonly step: number
+  readonly since: string
+  readonly statistics: StatisticsState
+  readonly limits: Readonly<Record<string, HardLimitState>>
+  /** Alerts and valves that spoke. */
+  readonly tripped: Readonly<Record<string, { readonly text: string; readonly mayRevert: boolean }>>
+  readonly slices: number
+  /** When the last slice ended, ms since 1970. */
+  readonly slicedAt: number | null
+  /** Time of the step in which nobody watched: while the server was down. */
+  readonly missedMs: number
+  readonly exposures: Arms<number>
+  /** Slices since the last outcome in this step; null before the first. */
+  readonly quiet: Arms<number | null>
+  /** Of the last slices, the oldest first: contexts, and bad ones, of both arms. */
+  readonly traffic: readonly (readonly [treatment: number, control: number, controlBad: number])[]
+  /** Guards that only say, and have. */
+  readonly said: readonly string[]
+  readonly points: readonly Point[]
+}
+
+/** Nothing seen yet of the step that stands. */
+export function beginEvidence(plan: Plan, now: number): Evidence {
+  const pairs = new Set(plan.steps.map(({ variation, control }) => JSON.stringify([variation, control]))).size
+  const guards = allGuards(plan)
+  return {
+    version: VERSION,
+    run: plan.run,
+    watchedSince: plan.watchedSince ?? '',
+    step: plan.step ?? 0,
+    since: plan.since ?? '',
+    // Each pair of variations is a question of its own: all of them together may be wrong so often.
+    statistics: begin(
+      guards.filter(isShare).map(guard => ({
+        key: guard.id,
+        role: guard.dryRun === true ? 'dry-run' : guard.role,
+        ...(guard.type === 'mismatch' ? { maxShare: guard.maxShare ?? MISMATCH_SHARE } : {}),
+      })),
+      { alpha: plan.alpha / pairs },
+    ),
+    limits: limitsOf(plan, now),
+    tripped: {},
+    slices: 0,
+    slicedAt: null,
+    missedMs: 0,
+    exposures: { treatment: 0, control: 0 },
+    quiet: { treatment: null, control: null },
+    traffic: [],
+    said: [],
+    points: [],
+  }
+}
+
+/** As it was stored, or null for what another run or version wrote. */
+export function revivedEvidence(stored: unknown, plan: Plan): Evidence | null {
+  const evidence = stored as Evidence | null
+  if (typeof evidence !== 'object' || evidence === null || evidence.version !== VERSION || evidence.run !== plan.run) return null
+  return revive(evidence.statistics) === null ? null : evidence
+}
+
+/** What fits the plan as it stands: begun anew when other things are watched, gone on with in another step. */
+export function followed(evidence: Evidence | null, plan: Plan, now: number): Evidence {
+  if (evidence === null || evidence.run !== plan.run || evidence.watchedSince !== (plan.watchedSince ?? '')) {
+    const fresh = beginEvidence(plan, now)
+    return evidence?.run === plan.run ? { ...fresh, points: evidence.points } : fresh
+  }
+  if (evidence.step === plan.step && evidence.since === (plan.since ?? '')) return evidence
+  // A plan that was held and goes on where it was keeps what its step has seen.
+  const isSame = evidence.step === plan.step && plan.spentMs > 0
+  if (isSame) return { ...evidence, since: plan.since ?? '', missedMs: 0 }
+  return {
+    ...evidence,
+    step: plan.step ?? 0,
+    since: plan.since ?? '',
+    statistics: stepped(evidence.statistics),
+    limits: limitsOf(plan, now),
+    missedMs: 0,
+    exposures: { treatment: 0, control: 0 },
+    quiet: { treatment: null, control: null },
+    traffic: [],
+  }
+}
+
+/** A slice has ended in which the step stood from its beginning to its end. */
+export function withSlice(evidence: Evidence, plan: Plan, flag: Flag, closed: FlagSlice): Evidence {
+  const step = plan.steps[evidence.step]
+  if (step === undefined) return evidence
+  const gap = evidence.slicedAt === null ? 0 : Math.max(0, closed.startedAt - evidence.slicedAt)
+  const missedMs = evidence.missedMs + gap
+  // What was reported in it may belong to the step before.
+  if (closed.startedAt < Date.parse(evidence.since)) return { ...evidence, slicedAt: closed.endedAt, missedMs }
+
+  const { sums } = closed
+  const strata = strataOf(sums, plan, flag, step)
+  const weight = stepWeight(plan, evidence.step)
+  const isMixed = closed.startedAt < Date.parse(evidence.since) + MIXED_MS
+  const configured = isMixed || !isAlone(plan, flag, step) ? null : weight / WEIGHT_TOTAL
+  const statistics = slice(evidence.statistics, strata, configured)
+  const seen = total(strata, stratum => stratum.seen)
+  const succeeded = total(strata, stratum => stratum.succeeded ?? stratum.seen)
+  const bad = { treatment: seen.treatment - succeeded.treatment, control: seen.control - succeeded.control }
+  const next: Evidence = {
+    ...evidence,
+    statistics,
+    slices: evidence.slices + 1,
+    slicedAt: closed.endedAt,
+    missedMs,
+    exposures: { treatment: evidence.exposures.treatment + seen.treatment, control: evidence.exposures.control + seen.control },
+    quiet: { treatment: quieter(evidence.quiet.treatment, seen.treatment), control: quieter(evidence.quiet.control, seen.control) },
+    traffic: [...evidence.traffic, [seen.treatment, seen.control, bad.control] as const].slice(-TRAFFIC_SLICES),
+  }
+  const now = verdict(statistics)
+  const points = [
+    ...evidence.points,
+    [closed.endedAt, rounded(now.logE), rounded(leastClear(now)), seen.treatment, seen.control, bad.treatment, bad.control] as const,
+  ]
+  return { ...next, points: thinned(points) }
+}
+
+/** Evidence that there is no harm, of the guardrail that has least of it. */
+export function leastClear({ guards }: Verdict): number {
+  const guardrails = guards.filter(({ role }) => role === 'guardrail')
+  return guardrails.length === 0 ? 0 : Math.min(...guardrails.map(guard => guard.logA))
+}
+
+export function withTrip(evidence: Evidence, guard: Guard, text: string, mayRevert: boolean): Evidence {
+  if (Object.hasOwn(evidence.tripped, guard.id)) return evidence
+  return { ...evidence, tripped: { ...evidence.tripped, [guard.id]: { text, mayRevert } } }
+}
+
+export function withLook(evidence: Evidence, guard: Guard, look: Look, now: number): Evidence {
+  const state = evidence.limits[guard.id]
+  if (guard.type !== 'promql' || state === undefined) return evidence
+  return { ...evidence, limits: { ...evidence.limits, [guard.id]: looked(hardLimitOf(guard), state, look, now) } }
+}
+
+/** The hard limits that are to be looked at by now. */
+export function dueLooks(evidence: Evidence, plan: Plan, now: number): (Guard & { type: 'promql' })[] {
+  return guardsAt(plan, plan.steps[evidence.step]).flatMap(guard => {
+    const state = evidence.limits[guard.id]
+    return guard.type === 'promql' && state !== undefined && nextLook(hardLimitOf(guard), state) <= now ? [guard] : []
+  })
+}
+
+/** What the engine decides by. */
+export function seenOf(evidence: Evidence, plan: Plan): Seen {
+  const said = verdict(evidence.statistics)
+  const watching = guardsAt(plan, plan.steps[evidence.step])
+  const fired = [...surely(evidence, said, watching, allGuards(plan)), ...watching.flatMap(guard => spoken(evidence, guard))]
+  const blind = watching.flatMap(guard => blindness(evidence, guard))
+  const compared = said.guards.filter(({ key }) =>
+    watching.some(guard => guard.id === key && guard.role === 'guardrail' && guard.dryRun !== true),
+  )
+  return {
+    exposures: evidence.exposures.treatment,
+    quietMs: { treatment: quietMs(evidence.quiet.treatment), control: quietMs(evidence.quiet.control) },
+    fired,
+    skewed: skewText(said),
+    blind: blind[0] ?? null,
+    isClear: compared.length > 0 && compared.every(guard => guard.isClear) && said.share.kind === 'as-configured',
+    text: summary(evidence, said),
+  }
+}
+
+/** The traffic of the last minutes; null before there was any. */
+export function trafficOf(evidence: Evidence): Traffic | null {
+  const sums = evidence.traffic.reduce(
+    ([t, c, b], [treatment, control, bad]) => [t + treatment, c + control, b + bad] as [number, number, number],
+    [0, 0, 0],
+  )
+  const [treatment, control, bad] = sums as [number, number, number]
+  const all = treatment + control
+  if (treatment === 0 || control === 0) return null
+  // Without a failure yet, the rate is at most about one in what was seen.
+  return { perSecond: (all * 1_000) / (evidence.traffic.length * SLICE_MS), share: treatment / all, baseRate: Math.max(bad, 1) / control }
+}
+
+/** One guard in numbers, for people. */
+export interface GuardView {
+  readonly logE: number | null
+  readonly logClear: number | null
+  readonly treatment: Trials | null
+  readonly control: Trials | null
+  readonly relativeRisk: { readonly estimate: number | null; readonly low: number; readonly high: number | null } | null
+  readonly state: 'watching' | 'fired' | 'blind'
+  readonly text: string
+}
+
+export function guardView(evidence: Evidence, guard: Guard): GuardView {
+  const nothing = { logE: null, logClear: null, treatment: null, control: null, relativeRisk: null }
+  if (isShare(guard)) {
+    const numbers = verdict(evidence.statistics).guards.find(each => each.key === guard.id)
+    if (numbers === undefined) return { ...nothing, state: 'watching', text: 'nothing seen yet' }
+    const { logE, logA, trials, relativeRisk } = numbers
+    return {
+      logE,
+      logClear: logA,
+      ...trials,
+      relativeRisk: { estimate: relativeRisk.estimate, low: relativeRisk.low, high: relativeRisk.high },
+      state: numbers.isHarm ? 'fired' : 'watching',
+      text: comparedText(guard, trials, relativeRisk, logE),
+    }
+  }
+  if (guard.type === 'promql') {
+    const state = evidence.limits[guard.id]
+    const said = state === undefined ? null : limitVerdict(hardLimitOf(guard), state)
+    return {
+      ...nothing,
+      state: said?.kind === 'failed' ? 'fired' : said?.kind === 'holding' ? 'blind' : 'watching',
+      text: said?.why ?? 'not looked at yet',
+    }
+  }
+  const trip = evidence.tripped[guard.id]
+  return {
+    ...nothing,
+    state: trip === undefined ? 'watching' : 'fired',
+    text: trip?.text ?? (guard.type === 'valve' ? `valve ${guard.flag} flows` : 'no alert that matches'),
+  }
+}
+
+/** All guards of a plan, those of other steps included: they share one error rate from the beginning. */
+function allGuards(plan: Plan): readonly Guard[] {
+  return [...plan.guards, ...plan.steps.flatMap(step => step.guards)]
+}
+
+function limitsOf(plan: Plan, now: number): Record<string, HardLimitState> {
+  const step = plan.steps[plan.step ?? 0]
+  return Object.fromEntries(guardsAt(plan, step).flatMap(guard => (guard.type === 'promql' ? [[guard.id, beginLimit(now)]] : [])))
+}
+
+function hardLimitOf(guard: Guard & { type: 'promql' }): HardLimit {
+  const { op, threshold, failureLimit, consecutiveErrorLimit, initialDelayMs, intervalMs = 30_000, onNoData } = guard
+  return {
+    op,
+    threshold,
+    intervalMs,
+    ...(failureLimit === undefined ? {} : { failureLimit }),
+    ...(consecutiveErrorLimit === undefined ? {} : { consecutiveErrorLimit }),
+    ...(initialDelayMs === undefined ? {} : { initialDelayMs }),
+    onNoData: onNoData === 'ignore' ? 'pass' : 'hold',
+  }
+}
+
+/** The outcomes of each service; of a migration those of the side that answers. */
+function strataOf(sums: readonly SliceSum[], plan: Plan, flag: Flag, step: PlanStep): Stratum[] {
+  const services = new Map<string, { treatment: SliceSum[]; control: SliceSum[]; checks: SliceSum[] }>()
+  for (const sum of sums) {
+    const arm = sum.variation === step.variation ? 'treatment' : sum.variation === step.control ? 'control' : null
+    if (arm === null) continue
+    const arms = services.get(sum.service) ?? { treatment: [], control: [], checks: [] }
+    services.set(sum.service, arms)
+    if (sum.side === 'mismatch' && arm === 'treatment') arms.checks.push(sum)
+    else if (sum.side === '' || sum.side === answeringSide(flag, sum.variation)) arms[arm].push(sum)
+  }
+  const watching = guardsAt(plan, step).filter(isShare)
+  return [...services.values()].map(arms => {
+    const add = (arm: keyof typeof arms, field: 'contexts' | 'errors' | 'slow' | 'largest'): number =>
+      arms[arm].reduce((sum, each) => sum + each[field], 0)
+    const trials = (field: 'errors' | 'slow'): Arms<Trials> => ({
+      treatment: { contexts: add('treatment', 'contexts'), bad: add('treatment', field) },
+      control: { contexts: add('control', 'contexts'), bad: add('control', field) },
+    })
+    const seen = { treatment: add('treatment', 'contexts'), control: add('control', 'contexts') }
+    const checked = { treatment: { contexts: add('checks', 'contexts'), bad: add('checks', 'errors') }, control: { contexts: 0, bad: 0 } }
+    return {
+      trials: Object.fromEntries(
+        watching.map(guard => [guard.id, guard.type === 'mismatch' ? checked : trials(guard.type === 'slowShare' ? 'slow' : 'errors')]),
+      ),
+      seen,
+      succeeded: { treatment: seen.treatment - add('treatment', 'errors'), control: seen.control - add('control', 'errors') },
+      distinct: add('treatment', 'largest') + add('control', 'largest'),
+    }
+  })
+}
+
+/** Which side of a migration answers its callers at the stage that a variation is. */
+function answeringSide(flag: Flag, variation: string): string {
+  const stage = flag.variations.find(each => each.key === variation)?.value
+  return stage === 'live' || stage === 'ramp-down' || stage === 'complete' ? 'new' : 'old'
+}
+
+/** The tests that are sure: of each role together, named by the one that is surest; and those that only say so. */
+function surely(evidence: Evidence, said: Verdict, watching: readonly Guard[], all: readonly Guard[]): Fired[] {
+  const fired: Fired[] = []
+  for (const role of ['guardrail', 'signal'] as const) {
+    // The highest that it ever was: sure once is sure.
+    if (evidence.statistics.highest[role] < said.logThreshold) continue
+    const [surest] = said.guards.filter(guard => guard.role === role).toSorted((a, b) => b.logE - a.logE)
+    const guard = all.find(({ id }) => id === surest?.key)
+    if (surest !== undefined && guard !== undefined) fired.push(firedBy(evidence, said, guard, surest))
+  }
+  for (const guard of watching) {
+    const numbers = guard.dryRun === true ? said.guards.find(({ key, isHarm }) => key === guard.id && isHarm) : undefined
+    if (numbers !== undefined) fired.push(firedBy(evidence, said, guard, numbers))
+  }
+  return fired
+}
+
+function firedBy(evidence: Evidence, said: Verdict, guard: Guard, { logE, trials, relativeRisk }: GuardNumbers): Fired {
+  const numbers: Numbers = {
+    eValue: rounded(Math.exp(Math.min(logE, 700))),
+    logE: rounded(logE),
+    line: rounded(said.logThreshold),
+    slices: evidence.slices,
+    treatmentContexts: trials.treatment.contexts,
+    treatmentBad: trials.treatment.bad,
+    controlContexts: trials.control.contexts,
+    controlBad: trials.control.bad,
+    relativeRisk: relativeRisk.estimate,
+    relativeRiskLow: relativeRisk.low,
+    relativeRiskHigh: relativeRisk.high,
+    coverage: relativeRisk.coverage,
+  }
+  return { guard, text: comparedText(guard, trials, relativeRisk, logE), numbers }
+}
+
+function spoken(evidence: Evidence, guard: Guard): Fired[] {
+  const trip = evidence.tripped[guard.id]
+  if (trip !== undefined)
+    return [{ guard: trip.mayRevert ? guard : { ...guard, role: 'signal' }, text: `${guard.id}: ${trip.text}`, numbers: {} }]
+  const limit = guard.type === 'promql' ? evidence.limits[guard.id] : undefined
+  if (guard.type !== 'promql' || limit === undefined) return []
+  const said = limitVerdict(hardLimitOf(guard), limit)
+  if (said.kind !== 'failed') return []
+  const last = limit.last?.kind === 'value' ? limit.last.value : null
+  return [
+    {
+      guard,
+      text: `${guard.id}: ${said.why}`,
+      numbers: { value: last, threshold: guard.threshold, looks: limit.looks, failures: limit.failures },
+    },
+  ]
+}
+
+function blindness(evidence: Evidence, guard: Guard): string[] {
+  const limit = guard.type === 'promql' && guard.dryRun !== true ? evidence.limits[guard.id] : undefined
+  if (guard.type !== 'promql' || limit === undefined) return []
+  const said = limitVerdict(hardLimitOf(guard), limit)
+  return said.kind === 'holding' || said.kind === 'waiting' ? [`${guard.id}: ${said.why}`] : []
+}
+
+function comparedText(
+  guard: Guard,
+  { treatment, control }: Arms<Trials>,
+  risk: { readonly estimate: number | null; readonly low: number; readonly high: number | null },
+  logE: number,
+): string {
+  if (guard.type === 'mismatch') {
+    const { contexts, bad } = treatment
+    const share = shareText(contexts === 0 ? null : bad / contexts)
+    return `${guard.id}: ${share} of ${countText(contexts, 'comparison')} differ, ${shareText(guard.maxShare ?? MISMATCH_SHARE)} are borne; e-value ${eText(logE)}`
+  }
+  const what = guard.type === 'slowShare' ? 'slow' : 'failed'
+  const arm = (trials: Trials): string =>
+    `${shareText(trials.contexts === 0 ? null : trials.bad / trials.contexts)} of ${countText(trials.contexts, 'context')}`
+  const times =
+    risk.estimate === null
+      ? ''
+      : `, ${factor(risk.estimate)} times as often (between ${factor(risk.low)} and ${risk.high === null ? 'any number' : factor(risk.high)})`
+  return `${guard.id}: ${what} ${arm(treatment)} with it, ${arm(control)} without${times}; e-value ${eText(logE)}`
+}
+
+function skewText({ share }: Verdict): string | null {
+  if (share.kind === 'as-configured') return null
+  const seen = `${shareText(share.observed)} of outcomes came from it, ${shareText(share.configured)} should`
+  if (share.kind === 'lost') return `outcomes that ended well are missing: ${seen}`
+  return `its share is not what was set: ${seen}. Something else chooses too, or outcomes get lost`
+}
+
+function summary(evidence: Evidence, said: Verdict): string {
+  const seen = evidence.exposures.treatment
+  const [first] = said.guards
+  if (first === undefined) return seen === 0 ? '' : countText(seen, 'exposure')
+  return `${countText(seen, 'exposure')}, e-value ${eText(said.logE)} of ${eText(said.logThreshold)}`
+}
+
+function total(strata: readonly Stratum[], of: (stratum: Stratum) => Arms<number>): { treatment: number; control: number } {
+  return strata.reduce(
+    (sum, stratum) => ({ treatment: sum.treatment + of(stratum).treatment, control: sum.control + of(stratum).control }),
+    {
+      treatment: 0,
+      control: 0,
+    },
+  )
+}
+
+function quieter(before: number | null, seen: number): number | null {
+  if (seen > 0) return 0
+  return before === null ? null : before + 1
+}
+
+function quietMs(slices: number | null): number | null {
+  return slices === null ? null : slices * SLICE_MS
+}
+
+function thinned(points: readonly Point[]): readonly Point[] {
+  if (points.length <= POINTS_MAX) return points
+  const half = Math.floor(points.length / 2)
+  return points.filter((_, i) => i >= half || i % 2 === 0)
+}
+
+function rounded(value: number): number {
+  return Number(value.toPrecision(5))
+}
+
+function factor(value: number): string {
+  return String(Number(value.toPrecision(2)))
+}
+
+/** An e-value from its log: `0.42`, `214`, `3e+12`. */
+function eText(log: number): string {
+  return String(Number(Math.exp(Math.min(log, 700)).toPrecision(2)))
+}
