@@ -115,6 +115,8 @@ export interface Status {
     readonly revision: number
     readonly instances: number
     readonly kills: number
+    /** An older server does not say. */
+    readonly notifiers?: { readonly paused: number; readonly failing: number }
     /** Those that do not flow; an older server does not say. */
     readonly valves?: readonly {
       readonly flag: string

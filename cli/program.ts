@@ -20,6 +20,7 @@ import { addLimit } from './commands/limit.ts'
 import { addLimits } from './commands/limits.ts'
 import { addLogin } from './commands/login.ts'
 import { addLogout } from './commands/logout.ts'
+import { addNotifiers } from './commands/notifiers.ts'
 import { addProjects } from './commands/projects.ts'
 import { addRevert } from './commands/revert.ts'
 import { addSegments } from './commands/segments.ts'
@@ -64,6 +65,7 @@ const COMMANDS = [
   addHistory,
   addDiff,
   addRevert,
+  addNotifiers,
   addSegments,
   addHooks,
   addExport,

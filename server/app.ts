@@ -181,8 +181,8 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
   addChecks(app, keys, measurement, openApiLimit({ clock, rulesets, config }))
 
   healthRoutes(app, services, lifecycle)
-  metricsRoutes(app, { services, hub, usage, outcomes, lending, valves, deliveries, series: measurement.series, stalls })
-  statusRoutes(app, services, lifecycle, valves)
+  metricsRoutes(app, { services, hub, usage, outcomes, lending, valves, deliveries, notifying, series: measurement.series, stalls })
+  statusRoutes(app, services, lifecycle, valves, notifying)
   projectRoutes(app, services)
   environmentRoutes(app, services)
   keyRoutes(app, services, keys)

@@ -43,6 +43,11 @@ export function addStatus(program: Command): void {
         each.kills > 0 ? colors.red(String(each.kills)) : '0',
       ])
       for (const line of table([['ENVIRONMENT', 'REVISION', 'INSTANCES', 'KILLS'], ...rows])) output.line(line)
+      for (const { project, environment, notifiers: { paused, failing } = { paused: 0, failing: 0 } } of status.environments) {
+        if (paused + failing === 0) continue
+        const text = [paused > 0 ? `${paused} paused` : '', failing > 0 ? `${failing} failing` : ''].filter(each => each !== '').join(', ')
+        output.line(`notifiers ${colors.red(text)} in ${project}/${environment}: see "sluice notifiers -p ${project} -e ${environment}"`)
+      }
       for (const { project, environment, valves = [] } of status.environments)
         for (const valve of valves) output.line(`valve     ${valve.flag} in ${project}/${environment} ${valveText(valve, colors)}`)
     })

@@ -7,6 +7,7 @@ import { rawRoute } from '../http/route.ts'
 import type { Lending } from '../limits/lending.ts'
 import { logOf, SERVER_LOG } from '../log/types.ts'
 import type { OutcomesHandle } from '../outcomes/outcomes.ts'
+import type { Notifying } from '../notifiers/notifying.ts'
 import type { Services } from '../services.ts'
 import type { HubHandle } from '../stream/hub.ts'
 import type { UsageHandle } from '../telemetry/usage.ts'
@@ -23,6 +24,7 @@ export interface MetricSources {
   readonly usage: Pick<UsageHandle, 'total' | 'dropped' | 'tracked' | 'storing'>
   readonly outcomes: Pick<OutcomesHandle, 'totals' | 'dropped'>
   readonly lending: Pick<Lending, 'totals'>
+  readonly notifying: Pick<Notifying, 'deliveries'>
   readonly valves: Pick<ValvesHandle, 'all'>
   readonly deliveries: Pick<Deliveries, 'counts'>
   readonly series: () => readonly Series[]
@@ -37,7 +39,7 @@ export function metricsRoutes(app: FastifyInstance, sources: MetricSources): voi
     app,
     { method: 'GET', url: '/metrics', policy: everyone, tag: 'health', summary: 'Metrics in the text format of Prometheus' },
     async (_request, reply) => {
-      const body = `${await registry.metrics()}\n${counters(sources)}${endings(sources)}${hooks(sources)}${await limits(sources)}${valves(sources)}${durations(sources.series())}`
+      const body = `${await registry.metrics()}\n${counters(sources)}${endings(sources)}${hooks(sources)}${await limits(sources)}${await notifiers(sources)}${valves(sources)}${durations(sources.series())}`
       return reply.header('content-type', registry.contentType).send(body)
     },
   )
@@ -228,6 +230,32 @@ function valves({ services, valves: { all } }: MetricSources): string {
     metric('sluice_valve_state', 'Where a valve stands in the fleet: 1 for the state it is in.', 'gauge', states),
     metric('sluice_valve_instances', 'Instances that use a valve, by where they stand.', 'gauge', instances),
     metric('sluice_valve_admitted_share', 'The share of calls that instances let through, on average.', 'gauge', admitted),
+  ].join('')
+}
+
+async function notifiers({ services, notifying }: MetricSources): Promise<string> {
+  const sent: string[] = []
+  const waiting: string[] = []
+  const leftOut: string[] = []
+  const paused: string[] = []
+  for (const { project, environment } of environmentsIn(services)) {
+    const log = logOf(project, environment)
+    const standing = services.log.state(log).documents.notifier
+    if (standing.size === 0) continue
+    for (const [key, fares] of await notifying.deliveries(log).catch(() => [])) {
+      const labels = `project=${quoted(project)},environment=${quoted(environment)},notifier=${quoted(key)}`
+      for (const outcome of ['sent', 'failed', 'refused'] as const)
+        sent.push(`sluice_notifier_messages_total{${labels},outcome=${quoted(outcome)}} ${fares[outcome]}`)
+      waiting.push(`sluice_notifier_waiting{${labels}} ${fares.waiting}`)
+      leftOut.push(`sluice_notifier_left_out_total{${labels}} ${fares.leftOut}`)
+      paused.push(`sluice_notifier_paused{${labels}} ${standing.get(key)?.paused === null ? 0 : 1}`)
+    }
+  }
+  return [
+    counter('sluice_notifier_messages_total', 'Messages that notifiers sent, tries that failed, and messages refused for good.', sent),
+    metric('sluice_notifier_waiting', 'Messages that wait to be sent.', 'gauge', waiting),
+    counter('sluice_notifier_left_out_total', 'Messages that found no room in the outbox.', leftOut),
+    metric('sluice_notifier_paused', 'Whether a notifier is paused.', 'gauge', paused),
   ].join('')
 }
 

@@ -198,11 +198,12 @@ export function openDelivery(
     counters.failed++
     const tries = head.tries + (isExtra ? 0 : 1)
     const wait = RETRIES_MS[tries]
-    const nextAt = isExtra ? head.nextAt : at + (wait ?? 0) * (1 + JITTER * random())
+    const planned = isExtra ? head.nextAt : at + Math.round((wait ?? 0) * (1 + JITTER * random()))
+    const nextAt = Math.max(planned, worker.notBefore)
     worker.health = { failures: tries, problem: outcome.text, nextTryAt: nextAt }
     const why = whyPaused(outcome, wait === undefined)
     worker.note = async () => {
-      await storage.postpone(head.id, tries, Math.round(nextAt), tried)
+      await storage.postpone(head.id, tries, nextAt, tried)
       if (why !== null) await pause(log, notifier.key, why)
     }
     if (why === null) logger.info({ log, notifier: notifier.key, tries }, `A message was not taken: ${outcome.text}; trying again`)

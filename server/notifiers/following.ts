@@ -259,7 +259,7 @@ function idOf(epoch: string, log: string, revision: number, notifier: string, i:
 }
 
 /** Before the first that finds room again. */
-function leftOutMessage(next: NewMessage, leftOut: number): NewMessage {
+export function leftOutMessage(next: NewMessage, leftOut: number): NewMessage {
   const { message, incident, component } = JSON.parse(next.body) as Part
   const many = leftOut === 1 ? '1 message was' : `${leftOut} messages were`
   const told: Part = {

@@ -10,6 +10,7 @@ import { moment } from '../clock.ts'
 import { route } from '../http/route.ts'
 import type { Lifecycle } from '../lifecycle.ts'
 import { SERVER_LOG } from '../log/types.ts'
+import type { Notifying } from '../notifiers/notifying.ts'
 import type { Services } from '../services.ts'
 import { SEVERITY } from '../valves/book.ts'
 import { usageOf } from '../valves/usage.ts'
@@ -21,6 +22,7 @@ export function statusRoutes(
   services: Services,
   lifecycle: Lifecycle,
   valves: Pick<ValvesHandle, 'known' | 'record'>,
+  notifying: Pick<Notifying, 'trouble'>,
 ): void {
   const { log, hub } = services
 
@@ -59,6 +61,7 @@ export function statusRoutes(
           revision: z.number().int(),
           instances: z.number().int(),
           kills: z.number().int(),
+          notifiers: z.object({ paused: z.number().int(), failing: z.number().int() }),
           /** Valves that do not flow, those that stand worst first. */
           valves: z.array(valveUsageSchema.pick({ flag: true, state: true, admit: true }).extend({ by: valveSettingSchema.shape.by })),
         }),
@@ -71,7 +74,15 @@ export function statusRoutes(
           const { revision, documents } = log.state(key)
           let kills = 0
           for (const flag of documents.flag.values()) kills += flag.kills.length
-          return { project, environment, revision, instances: hub.instances(key).length, kills, valves: notFlowing(key) }
+          return {
+            project,
+            environment,
+            revision,
+            instances: hub.instances(key).length,
+            kills,
+            notifiers: notifying.trouble(key),
+            valves: notFlowing(key),
+          }
         })
       return { version: VERSION, startedAt: moment(lifecycle.startedAt), storage: log.status(), environments }
     },
