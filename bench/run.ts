@@ -17,6 +17,7 @@ const BENCHES: readonly Bench[] = [
   { name: 'ofrep', file: 'ofrep.js' },
   { name: 'openfeature', file: 'openfeature.js' },
   { name: 'limits', file: 'limits.js', nodeArgs: ['--expose-gc'] },
+  { name: 'valves', file: 'valves.js' },
   { name: 'outcomes', file: 'outcomes.js' },
   { name: 'limithub', file: 'limithub.js' },
   { name: 'fanout', file: 'fanout.js' },
