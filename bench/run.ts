@@ -25,6 +25,7 @@ const BENCHES: readonly Bench[] = [
   { name: 'idle', file: 'idle.js' },
   { name: 'storm', file: 'storm.js' },
   { name: 'telemetry', file: 'telemetry.js' },
+  { name: 'rollouts', file: 'rollouts.js' },
   { name: 'crash', file: 'crash.js', args: ['2000'] },
 ]
 /** A bench that takes longer hangs. */
