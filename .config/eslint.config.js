@@ -6,12 +6,15 @@ const server = [['**/server/**'], 'only server, test and bench may import the se
 const cli = [['**/cli/**'], 'only test may import the command line']
 
 export default tseslint.config(
-  { ignores: ['**/dist/**', '**/node_modules/**', '.tap/**', 'docs/**'] },
+  { ignores: ['.config/vite.config.ts', '**/dist/**', '**/node_modules/**', '.tap/**', 'docs/**'] },
   {
-    files: ['**/*.ts'],
+    files: ['**/*.ts', '**/*.tsx'],
     extends: [tseslint.configs.recommendedTypeChecked, tseslint.configs.stylisticTypeChecked],
     languageOptions: {
-      parserOptions: { project: ['./tsconfig.json', './test/tsconfig.json'], tsconfigRootDir: new URL('..', import.meta.url).pathname },
+      parserOptions: {
+        project: ['./tsconfig.json', './test/tsconfig.json', './server/dashboard/tsconfig.json'],
+        tsconfigRootDir: new URL('..', import.meta.url).pathname,
+      },
     },
     rules: {
       '@typescript-eslint/no-explicit-any': 'error',
@@ -55,6 +58,15 @@ export default tseslint.config(
   {
     files: ['server/**/*.ts'],
     rules: { 'no-restricted-imports': never(cli, [['**/sdk/*.ts'], 'of the SDK the server imports the evaluator alone']) },
+  },
+  {
+    files: ['server/dashboard/**/*.ts', 'server/dashboard/**/*.tsx'],
+    rules: {
+      'no-restricted-imports': never(cli, [
+        ['**/sdk/**', '../../../*.ts', 'node:*'],
+        'the dashboard is a page: it knows the types of the schemas and the public HTTP API',
+      ]),
+    },
   },
   {
     files: ['test/**/*.ts', 'bench/**/*.ts'],

@@ -4,7 +4,6 @@ import { SluiceError } from '../schemas/errors.ts'
 import { checkKey } from './access/check.ts'
 import { guardRoutes, type Registered } from './access/guard.ts'
 import { openKeyRing } from './access/keyring.ts'
-import { everyone } from './access/policy.ts'
 import { changeRoutes } from './changes/routes.ts'
 import { chatRoutes } from './chat/routes.ts'
 import { type Clock, systemClock } from './clock.ts'
@@ -28,6 +27,7 @@ import { killRoutes } from './kills/routes.ts'
 import { type ApiLimit, openApiLimit } from './limits/api.ts'
 import { holdRoutes } from './limits/holdroutes.ts'
 import { openLifecycle } from './lifecycle.ts'
+import { liveRoutes, openLive } from './live/live.ts'
 import { openLending } from './limits/lending.ts'
 import { limitRoutes } from './limits/routes.ts'
 import { openLogger } from './logger.ts'
@@ -51,12 +51,15 @@ import { startSchedules } from './schedules/schedules.ts'
 import { openSecrets } from './secrets/secrets.ts'
 import { segmentRoutes } from './segments/routes.ts'
 import type { KeyRing, Services } from './services.ts'
+import { sessionRoutes } from './session/routes.ts'
+import { openSessions, type Sessions } from './session/session.ts'
 import { FIRST_ENVIRONMENT, FIRST_PROJECT, type FirstKeys, setUp } from './setup.ts'
 import { statusRoutes } from './status/routes.ts'
 import { type HubHandle, openHub } from './stream/hub.ts'
 import { streamRoutes } from './stream/routes.ts'
 import { telemetryRoutes } from './telemetry/routes.ts'
 import { openUsage } from './telemetry/usage.ts'
+import { assetRoutes } from './web/assets.ts'
 import { valveRoutes } from './valves/routes.ts'
 import { openValves } from './valves/valves.ts'
 
@@ -171,6 +174,9 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
     fetch: url => egress.send({ url, method: 'GET' }),
   })
 
+  const sessions = openSessions({ keys, secrets, clock })
+  const live = openLive({ clock, logger, log, hub, keys, sessions })
+
   const app = makeApp(logger)
   const routes = guardRoutes(app)
   addErrorAnswers(app, logger)
@@ -178,7 +184,7 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
   const measurement = measureRequests(app)
   // The machine's own time, whatever clock the server is given: it is the machine that stalls.
   const stalls = openStalls(systemClock, logger)
-  addChecks(app, keys, measurement, openApiLimit({ clock, rulesets, config }))
+  addChecks(app, { keys, sessions }, measurement, openApiLimit({ clock, rulesets, config }))
 
   healthRoutes(app, services, lifecycle)
   metricsRoutes(app, { services, hub, usage, outcomes, lending, valves, deliveries, notifying, series: measurement.series, stalls })
@@ -206,9 +212,12 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
   outcomeRoutes(app, services)
   ofrepRoutes(app, services, measurement)
   hookRoutes(app, services, deliveries)
-  app.get('/', { config: { policy: everyone } }, (_request, reply) => reply.redirect('/docs'))
+  sessionRoutes(app, { keys, sessions })
+  liveRoutes(app)
+  assetRoutes(app)
   options.extend?.(app, services)
-  hub.attach(app)
+  hub.attach(app, live.upgrade)
+  app.addHook('preClose', async () => live.close())
   openapiRoutes(app, routes)
   // In a scope of its own, which is entered when all the others have added theirs.
   app.register(async scope => addMethodAnswers(scope, [...routes]))
@@ -299,14 +308,19 @@ function makeApp(logger: FastifyBaseLogger): FastifyInstance {
 }
 
 /** What happens to every request before its handler, in one hook: each hook of its own would be felt by an evaluation. */
-function addChecks(app: FastifyInstance, keys: KeyRing, measurement: Measurement, limit: ApiLimit): void {
+function addChecks(
+  app: FastifyInstance,
+  { keys, sessions }: { keys: KeyRing; sessions: Sessions },
+  measurement: Measurement,
+  limit: ApiLimit,
+): void {
   app.decorateRequest('access', null)
   app.addHook('onRequest', (request, reply, done) => {
     try {
       const route = request.routeOptions
       measurement.begin(request, route)
       addHeaders(request, reply)
-      checkKey(request, keys, route.config.policy)
+      checkKey(request, keys, sessions, route.config.policy)
       const { access } = request
       // Asked here, so that an evaluation pays no call for what does not limit it.
       if (access !== null && access.kind !== 'server') limit.check(request, reply, access)

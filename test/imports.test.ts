@@ -26,6 +26,12 @@ const allowed: Readonly<Record<string, { folders: readonly string[]; packages: r
     packages: ['fastify', '@fastify/*', 'better-sqlite3', 'kysely', 'ws', 'prom-client', 'pino', 'close-with-grace', 'undici', 'zod'],
     node: true,
   },
+  // A page: of the schemas types and plain constants, and the public API.
+  'server/dashboard': {
+    folders: ['schemas', 'server/dashboard'],
+    packages: ['preact', '@preact/signals', 'uplot', '@picocss/pico'],
+    node: false,
+  },
   cli: { folders: ['schemas', 'cli'], packages: ['commander', 'picocolors', 'yaml', 'zod'], node: true },
 }
 /** What the evaluator and the SDK may use of the schemas when they run; everything else only as types. */
@@ -36,7 +42,7 @@ const files = execFileSync('git', ['-c', 'safe.directory=*', 'ls-files', 'schema
   encoding: 'utf8',
 })
   .split('\n')
-  .filter(file => file.endsWith('.ts'))
+  .filter(file => /\.tsx?$/.test(file))
 
 function folderOf(file: string): string | undefined {
   return Object.keys(allowed)
@@ -62,7 +68,12 @@ t.test('every import stands in the table', async t => {
         const target = normalize(join(dirname(file), from))
         const targetFolder = folderOf(target)
         if (targetFolder === undefined || !may.folders.includes(targetFolder)) wrong.push(`${file} imports ${target}`)
-        else if (folder.startsWith('sdk') && targetFolder === 'schemas' && !isType && !plain.includes(target))
+        else if (
+          (folder.startsWith('sdk') || folder === 'server/dashboard') &&
+          targetFolder === 'schemas' &&
+          !isType &&
+          !plain.includes(target)
+        )
           wrong.push(`${file} imports ${target} not only as a type`)
       } else if (from.startsWith('node:') || builtinModules.includes(from)) {
         if (!may.node) wrong.push(`${file} imports ${from}`)

@@ -1,7 +1,8 @@
-/** The key check that runs before every handler: who calls, and may they. The body is read only afterwards. */
+/** The key check that runs before every handler: who calls, by a key or the session of a page, and may they. The body is read only afterwards. */
 import type { FastifyRequest } from 'fastify'
 import { SluiceError } from '../../schemas/errors.ts'
 import type { KeyRing } from '../services.ts'
+import type { Sessions } from '../session/session.ts'
 import { authorise, type Policy } from './policy.ts'
 
 /**
@@ -26,10 +27,15 @@ export function keyOf(headers: Readonly<Record<string, string | string[] | undef
  * Fills `request.access` and applies the route's policy: whoever it does not let pass is refused before the body is read.
  * Before a valid key nothing else of a request is looked at.
  */
-export function checkKey(request: FastifyRequest, keys: KeyRing, policy: Policy | undefined = request.routeOptions.config.policy): void {
+export function checkKey(
+  request: FastifyRequest,
+  keys: KeyRing,
+  sessions: Pick<Sessions, 'accessOf'>,
+  policy: Policy | undefined = request.routeOptions.config.policy,
+): void {
   // Without a policy there is no route: the answer is the same 404 for everyone. A stale key must not hide /healthz.
   if (policy === undefined || policy.allow === 'everyone') return
   const token = keyOf(request.headers)
-  if (token !== null) request.access = keys.authenticate(token)
+  request.access = token === null ? sessions.accessOf(request) : keys.authenticate(token)
   authorise(policy, request.access, request.params as { project?: string; environment?: string })
 }

@@ -28,6 +28,10 @@ export interface Secrets {
   /** Of several that are good at once, those that can be read. */
   readAll(refs: readonly SecretRef[]): Promise<string[]>
   forget(refs: readonly SecretRef[]): Promise<void>
+  /** A text that only this server reads, handed out instead of kept: whoever brings it back may be asked what it says. */
+  seal(purpose: string, text: string): string
+  /** Null for what this server has not sealed for this purpose. */
+  unseal(purpose: string, sealed: string): string | null
 }
 
 /** Error: `STORAGE_UNAVAILABLE` when the key file can be neither read nor made. */
@@ -63,6 +67,8 @@ export function openSecrets(options: { readonly data: string; readonly storage: 
       for (const { id } of refs) known.delete(id)
       await storage.remove(refs.map(({ id }) => id))
     },
+    seal: (purpose, text) => sealedBy(key, purpose, text),
+    unseal: (purpose, sealed) => opened(key, purpose, sealed),
   }
 }
 
@@ -94,7 +100,7 @@ function keyMade(file: string): Buffer {
   return key
 }
 
-/** The id is sealed with it, so that a row moved to another id does not open. */
+/** What it is for is sealed with it, so that a row moved to another id does not open. */
 function sealedBy(key: Buffer, id: string, text: string): string {
   const nonce = randomBytes(NONCE_BYTES)
   const cipher = createCipheriv(ALGORITHM, key, nonce).setAAD(Buffer.from(id))

@@ -82,7 +82,8 @@ export interface HubStatistics {
 
 export interface HubHandle extends Hub {
   /** Takes the websocket upgrades of the app's server, and drains and closes before it does. Call once, before it listens. */
-  attach(app: FastifyInstance): void
+  /** @param elsewhere takes care of upgrades that are not for a stream of ours, and says whether one was */
+  attach(app: FastifyInstance, elsewhere?: (request: IncomingMessage, line: Duplex, head: Buffer) => boolean): void
   /** The whole state of a log, serialised once per revision: what `GET /ruleset` answers. */
   ruleset(log: string): { readonly etag: string; readonly body: Buffer }
   /**
@@ -518,8 +519,10 @@ export function openHub(options: HubOptions): HubHandle {
     instances: name => book.instances(name),
     receipts: (name, revision) => book.receipts(name, revision),
     arrived: (name, revision, waitMs) => book.arrived(name, revision, waitMs),
-    attach(app) {
-      app.server.on('upgrade', onUpgrade)
+    attach(app, elsewhere) {
+      app.server.on('upgrade', (request: IncomingMessage, line: Duplex, head: Buffer) => {
+        if (elsewhere?.(request, line, head) !== true) onUpgrade(request, line, head)
+      })
       app.addHook('preClose', async () => {
         await drain()
         await close()
