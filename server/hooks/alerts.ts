@@ -24,6 +24,8 @@ const TOGETHER_MAX = 50
 const TOLD_TOGETHER_MAX = 100
 /** A tool that never says that an alert is over has forgotten it after so long without a word. */
 export const FIRING_MAX_MS = 7 * 24 * 3_600_000
+/** And how many fire at once; beyond that those that were delivered longest ago are let go. */
+export const FIRING_KEPT = 20_000
 /** How long an edge is known, so that a repetition is told from a new one. */
 export const ALERTS_KEPT_MS = 30 * 24 * 3_600_000
 /** And how many of them. */
@@ -160,7 +162,7 @@ export async function openAlerts({ storage, clock, logger }: AlertsOptions): Pro
   async function clean(): Promise<void> {
     const now = clock.now()
     try {
-      const forgotten = new Set(await storage.endBefore(now - FIRING_MAX_MS))
+      const forgotten = new Set(await storage.endBefore(now - FIRING_MAX_MS, FIRING_KEPT))
       for (const alerts of firing.values()) for (const id of alerts.keys()) if (forgotten.has(id)) alerts.delete(id)
       await storage.drop({ seenAt: now - ALERTS_KEPT_MS, deliveredAt: now - DELIVERIES_KEPT_MS, keep: ALERTS_KEPT })
     } catch (err) {

@@ -338,7 +338,7 @@ export function hookRoutes(app: FastifyInstance, services: Services, deliveries:
       looksLike: z.enum(HOOK_SOURCES).nullable(),
     }),
     async handler(call) {
-      const { name, hook } = found(call)
+      const { hook } = found(call)
       const { body, headers, mapping } = call.body
       const tried = mapping === undefined ? hook : patchHook(hook, { mapping })
       const received = sample(body, headers ?? {})
@@ -353,7 +353,6 @@ export function hookRoutes(app: FastifyInstance, services: Services, deliveries:
           endsAt: endsAt === null ? null : moment(endsAt),
         })),
         looksLike: hintOf(received, hook),
-        log: name,
       }
     },
   })

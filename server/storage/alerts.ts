@@ -46,8 +46,8 @@ export interface AlertStorage {
   untold(limit: number): Promise<readonly AlertRow[]>
   setTold(ids: readonly string[]): Promise<void>
   standing(): Promise<readonly AlertRow[]>
-  /** Those that fired last before a moment fire no longer. Answers their ids. */
-  endBefore(seenAt: number): Promise<readonly string[]>
+  /** Those that fired last before a moment fire no longer, nor do those beyond so many. Answers their ids. */
+  endBefore(seenAt: number, keep: number): Promise<readonly string[]>
   /** Newest first. */
   recent(
     log: string,
@@ -85,9 +85,12 @@ export function alertStorage(db: Kysely<Tables>, guarded: <T>(run: () => Promise
       }),
     standing: () =>
       guarded(async () => (await db.selectFrom('alerts').selectAll().where('standing', '=', 1).orderBy('id').execute()).map(alert)),
-    endBefore: seenAt =>
+    endBefore: (seenAt, keep) =>
       guarded(async () => {
-        const rows = await db.selectFrom('alerts').select('id').where('standing', '=', 1).where('seenAt', '<', seenAt).execute()
+        const standing = db.selectFrom('alerts').select(['id', 'seenAt']).where('standing', '=', 1)
+        const over = await standing.orderBy('seenAt', 'desc').offset(keep).limit(1).executeTakeFirst()
+        const before = Math.max(seenAt, over === undefined ? 0 : Number(over.seenAt) + 1)
+        const rows = await standing.where('seenAt', '<', before).execute()
         const ids = rows.map(row => row.id)
         for (const part of parts(ids)) await end(db, part)
         return ids

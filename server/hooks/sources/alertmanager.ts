@@ -42,7 +42,8 @@ function groupReading(body: unknown, more: (alert: unknown) => Partial<ReadAlert
       problems.push(`alerts[${i}].status is ${said(word)}, expected firing or resolved`)
       continue
     }
-    const own = labels(at(body, 'commonLabels'), at(item, 'labels'))
+    // What is common to the group stands with each of its alerts as well.
+    const own = labels(at(item, 'labels'))
     const notes = labels(at(item, 'annotations'))
     const alert = readAlert({
       dedupKey: firstText(at(item, 'fingerprint')) || fingerprintOf(own),
