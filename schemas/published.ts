@@ -4,6 +4,7 @@
  * that add up, keys that exist) is checked by the server and named in its answer.
  */
 import { z } from 'zod'
+import { alertSchema } from './alert.ts'
 import { changeSchema } from './change.ts'
 import { chatSchema } from './chat.ts'
 import { clientDownstreamSchema, clientUpstreamSchema } from './clientstream.ts'
@@ -11,6 +12,7 @@ import { clauseSchema } from './clause.ts'
 import { contextSchema } from './context.ts'
 import { flagDefinitionPatchSchema, flagInputSchema, flagPatchSchema, flagSchema, rolloutSchema } from './flag.ts'
 import { holdRequestSchema, holdSchema } from './hold.ts'
+import { hookDeliverySchema, hookInputSchema, hookPatchSchema, hookSchema } from './hook.ts'
 import { instanceSchema, receiptsSchema } from './instance.ts'
 import { killRequestSchema, killSchema } from './kill.ts'
 import { environmentSchema, projectSchema } from './project.ts'
@@ -21,6 +23,7 @@ import { rateValueSchema, stageSchema, valveValueSchema } from './values.ts'
 
 /** Every published shape by its name. Names are permanent, as are the fields they require. */
 export const PUBLISHED = {
+  Alert: alertSchema,
   Change: changeSchema,
   Chat: chatSchema,
   Clause: clauseSchema,
@@ -35,6 +38,10 @@ export const PUBLISHED = {
   FlagPatch: flagPatchSchema,
   Hold: holdSchema,
   HoldRequest: holdRequestSchema,
+  Hook: hookSchema,
+  HookDelivery: hookDeliverySchema,
+  HookInput: hookInputSchema,
+  HookPatch: hookPatchSchema,
   Instance: instanceSchema,
   Kill: killSchema,
   KillRequest: killRequestSchema,

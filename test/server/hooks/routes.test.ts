@@ -1,4 +1,6 @@
 import t from 'tap'
+import { type Trigger, triggerSchema } from '../../../schemas/trigger.ts'
+import type { Write } from '../../../server/log/types.ts'
 import { type Loose, startServer } from '../start.ts'
 import { HOOKS } from './fixtures.ts'
 
@@ -101,4 +103,28 @@ t.test('viewers look, operators try, editors set up, and admins alone decide wha
   t.equal((await as(editor, 'POST', `${HOOKS}/a/secrets`, {})).status, 403)
   t.equal((await server.call('PATCH', `${HOOKS}/a`, { mayAct: true })).status, 200)
   t.equal((await as(editor, 'PATCH', `${HOOKS}/a`, { mayAct: false })).status, 200, 'what is safer may be set by whoever edits')
+})
+
+t.test('a hook that a trigger names is not removed', async t => {
+  const { call, services } = await startServer(t)
+  await call('POST', HOOKS, { key: 'am', source: 'generic' })
+  const trigger = triggerSchema.parse({
+    key: 'on-5xx',
+    enabled: true,
+    when: { hooks: ['am'] },
+    do: { action: 'notify' },
+    tripped: null,
+    lastFiredAt: null,
+    version: 1,
+  })
+  const set = (after: Trigger | null): Write => ({
+    log: 'default/development',
+    actor: { kind: 'system', id: 'test', name: 'test' },
+    action: 'trigger.edit',
+    plan: () => [{ type: 'trigger', key: 'on-5xx', after }],
+  })
+  await services.log.commit(set(trigger))
+  t.match(await call('DELETE', `${HOOKS}/am`), { status: 409, body: { code: 'HOOK_IN_USE', details: [{ path: 'triggers.on-5xx' }] } })
+  await services.log.commit(set(null))
+  t.equal((await call('DELETE', `${HOOKS}/am`)).status, 200)
 })
