@@ -8,7 +8,7 @@ const BASE = '/api/v1/projects/default/environments/development'
 
 async function started(t: Test): Promise<{ server: TestServer; receiver: Receiver; secret: string }> {
   const receiver = await startReceiver(t)
-  const server = await startServer(t, { config: { egressAllow: EGRESS_ALLOW } })
+  const server = await startServer(t, { config: { egressAllow: EGRESS_ALLOW, apiLimit: 'off' } })
   await server.call('POST', '/api/v1/projects/default/flags', { key: 'checkout', kind: 'kill-switch' })
   const made = await server.call('POST', `${BASE}/notifiers`, { key: 'ops', kind: 'webhook', url: `${receiver.url}/in` })
   t.equal(made.status, 201, JSON.stringify(made.body))
