@@ -19,6 +19,7 @@ import { environmentSchema, projectSchema } from './project.ts'
 import { rulesetInputSchema, rulesetSchema } from './ruleset.ts'
 import { segmentInputSchema, segmentPatchSchema, segmentSchema } from './segment.ts'
 import { downstreamSchema, upstreamSchema } from './stream.ts'
+import { throttleRequestSchema, throttleSchema } from './throttle.ts'
 import { rateValueSchema, stageSchema, valveValueSchema } from './values.ts'
 
 /** Every published shape by its name. Names are permanent, as are the fields they require. */
@@ -55,6 +56,8 @@ export const PUBLISHED = {
   SegmentInput: segmentInputSchema,
   SegmentPatch: segmentPatchSchema,
   Stage: stageSchema,
+  Throttle: throttleSchema,
+  ThrottleRequest: throttleRequestSchema,
   Upstream: upstreamSchema,
   ValveValue: valveValueSchema,
 } as const satisfies Record<string, z.ZodType>

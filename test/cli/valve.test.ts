@@ -59,10 +59,10 @@ t.test('sluice valve throttles, cuts and opens, says how to undo it, and the und
   t.match(await stands(), { state: 'flowing', setting: { by: 'flag', isAuto: true } })
   await undo(auto.stdout)
   t.match(await stands(), { admit: 0.5, throttles: [{ reason: 'vendor is slow' }] })
-  await done([...valve, '--auto'])
+  await server.call('DELETE', `${HERE}/valves/payments-vendor/throttle`)
 
   const some = await done([...valve, '--flow', '--where', '/account/plan=paid', '-m', 'paying ones'])
-  t.match(some.stdout, /^OPENED[^]*everything through, whatever the valve sees[^]*everyone else as before|^OPENED/)
+  t.match(some.stdout, /^OPENED: [^]*everyone else as before[^]*this lets everything through, whatever the valve sees/)
   t.match((await done(['valves', ...PLACE])).stdout, /VALVE +STATE[^]*payments-vendor +flowing +100 % +by itself/)
   t.match((await done(['valves', 'payments-vendor', ...PLACE, '--json'])).json(), {
     valve: { throttles: [{ percent: 100 }] },

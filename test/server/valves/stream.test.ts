@@ -92,7 +92,7 @@ async function until(server: TestServer, clock: ManualClock, holds: (answer: Ans
 }
 
 const moves = async (server: TestServer): Promise<readonly Change[]> =>
-  ((await server.call('GET', `${ENVIRONMENT}/changes?limit=500`)).body as { changes: Change[] }).changes.filter(
+  ((await server.call('GET', `${ENVIRONMENT}/changes?flag=${FLAG}&limit=500`)).body as { changes: Change[] }).changes.filter(
     ({ action }) => action === 'valve.move',
   )
 
