@@ -4,6 +4,7 @@ import type { Change } from '../schemas/change.ts'
 import type { ErrorDetail } from '../schemas/errors.ts'
 import type { Flag } from '../schemas/flag.ts'
 import type { Kill } from '../schemas/kill.ts'
+import type { PlanState } from '../schemas/plan.ts'
 import type { Segment } from '../schemas/segment.ts'
 import type { ValveState } from '../schemas/valve.ts'
 import type { EvaluationSeries, Problem, Usage } from '../schemas/usage.ts'
@@ -117,6 +118,14 @@ export interface Status {
     readonly kills: number
     /** An older server does not say. */
     readonly notifiers?: { readonly paused: number; readonly failing: number }
+    /** Left out by an older server. */
+    readonly rollouts?: readonly {
+      readonly flag: string
+      readonly state: PlanState
+      readonly step: number | null
+      readonly steps: number
+      readonly why: string
+    }[]
     /** Those that do not flow; an older server does not say. */
     readonly valves?: readonly {
       readonly flag: string

@@ -23,6 +23,8 @@ import { addLogout } from './commands/logout.ts'
 import { addNotifiers } from './commands/notifiers.ts'
 import { addProjects } from './commands/projects.ts'
 import { addRevert } from './commands/revert.ts'
+import { addRollout } from './commands/rollout.ts'
+import { addSchedule } from './commands/schedule.ts'
 import { addSegments } from './commands/segments.ts'
 import { addServe } from './commands/serve.ts'
 import { addStatus } from './commands/status.ts'
@@ -54,6 +56,8 @@ const COMMANDS = [
   addKill,
   addLift,
   addKills,
+  addRollout,
+  addSchedule,
   addLimit,
   addValve,
   addExplain,

@@ -50,6 +50,13 @@ export function addStatus(program: Command): void {
       }
       for (const { project, environment, valves = [] } of status.environments)
         for (const valve of valves) output.line(`valve     ${valve.flag} in ${project}/${environment} ${valveText(valve, colors)}`)
+      for (const { project, environment, rollouts = [] } of status.environments) {
+        for (const { flag, state, step, steps, why } of rollouts) {
+          const place = step === null ? '' : `, step ${step + 1} of ${steps}`
+          const shown = state === 'running' || state === 'scheduled' ? state : colors.red(state)
+          output.line(`rollout   ${flag} in ${project}/${environment} is ${shown}${place}${why === '' ? '' : `: ${why}`}`)
+        }
+      }
     })
 }
 

@@ -4,6 +4,8 @@ import { z } from 'zod'
 import { grantSchema, KEY_KINDS } from '../../schemas/accesskey.ts'
 import type { ValveState } from '../../schemas/valve.ts'
 import { type ValveSetting, valveSettingSchema, valveUsageSchema } from '../../schemas/valveusage.ts'
+import { keySchema } from '../../schemas/key.ts'
+import { type Plan, PLAN_STATES } from '../../schemas/plan.ts'
 import { anyKey, kinds } from '../access/policy.ts'
 import { seesEnvironment } from '../access/visible.ts'
 import { moment } from '../clock.ts'
@@ -62,6 +64,16 @@ export function statusRoutes(
           instances: z.number().int(),
           kills: z.number().int(),
           notifiers: z.object({ paused: z.number().int(), failing: z.number().int() }),
+          /** Plans that move, are held, or were turned back and not cleared. */
+          rollouts: z.array(
+            z.object({
+              flag: keySchema,
+              state: z.enum(PLAN_STATES),
+              step: z.number().int().nullable(),
+              steps: z.number().int(),
+              why: z.string(),
+            }),
+          ),
           /** Valves that do not flow, those that stand worst first. */
           valves: z.array(valveUsageSchema.pick({ flag: true, state: true, admit: true }).extend({ by: valveSettingSchema.shape.by })),
         }),
@@ -82,6 +94,7 @@ export function statusRoutes(
             kills,
             notifiers: notifying.trouble(key),
             valves: notFlowing(key),
+            rollouts: standing(documents.plan.values()),
           }
         })
       return { version: VERSION, startedAt: moment(lifecycle.startedAt), storage: log.status(), environments }
@@ -97,4 +110,18 @@ export function statusRoutes(
       .sort((a, b) => SEVERITY[b.state] - SEVERITY[a.state] || (a.flag < b.flag ? -1 : 1))
       .map(({ flag, state, admit, setting }) => ({ flag, state, admit, by: setting.by }))
   }
+}
+
+const SHOWN: ReadonlySet<string> = new Set(['scheduled', 'running', 'held', 'reverting', 'reverted'])
+
+function standing(plans: Iterable<Plan>): { flag: string; state: Plan['state']; step: number | null; steps: number; why: string }[] {
+  return [...plans]
+    .filter(plan => SHOWN.has(plan.state))
+    .map(plan => ({
+      flag: plan.key,
+      state: plan.state,
+      step: plan.step,
+      steps: plan.steps.length,
+      why: plan.held?.text ?? plan.reverted?.text ?? '',
+    }))
 }

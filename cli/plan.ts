@@ -1,0 +1,66 @@
+/** Rollout plans as people type and read them. Pure. */
+import type { Outlook, Plan, PlanGate, PlanStep, PlanStepInput } from '../schemas/plan.ts'
+import { PLAN_GATES } from '../schemas/plan.ts'
+import { usage } from './failure.ts'
+import { durationMs, durationText, momentText } from './moment.ts'
+
+/**
+ * `1%:5m,5%:10m,25%:1h:approval,100%`: a share, how long it stands, and what else must be so before it is left (`approval`,
+ * `evidence`, or a number of exposures as in `500x`). `shadow@5%` names the variation that grows from there on. Error: `USAGE`.
+ */
+export function parseSteps(text: string): PlanStepInput[] {
+  return text.split(',').map(part => {
+    const [share = '', ...more] = part.trim().split(':')
+    const match = /^(?:([A-Za-z0-9][A-Za-z0-9._-]*)@)?(\d+(?:\.\d{1,3})?)%?$/.exec(share)
+    if (match === null) throw notAStep(text, part)
+    const step: { -readonly [K in keyof PlanStepInput]: PlanStepInput[K] } = { percent: Number(match[2]) }
+    if (match[1] !== undefined) step.variation = match[1]
+    for (const word of more) {
+      const ms = durationMs(word)
+      const exposures = /^(\d+)x$/.exec(word)
+      if (ms !== null) step.holdMs = ms
+      else if (exposures !== null) step.minExposures = Number(exposures[1])
+      else if ((PLAN_GATES as readonly string[]).includes(word)) step.gate = word as PlanGate
+      else throw notAStep(text, part)
+    }
+    return step
+  })
+}
+
+function notAStep(text: string, part: string): Error {
+  return usage(
+    `--steps ${text} cannot be taken: ${JSON.stringify(part.trim())} is not a step.`,
+    'Write steps as in --steps 1%:5m,5%:10m:500x,25%:1h:approval,100% (share, time, exposures, gate).',
+  )
+}
+
+/** `on 25 % for 1 h, then an approval`. */
+export function stepText(step: PlanStep): string {
+  const asks = [
+    step.minExposures > 0 ? `${step.minExposures} exposures` : '',
+    step.gate === 'time' ? '' : step.gate === 'approval' ? 'an approval' : 'evidence',
+    ...step.guards.map(guard => `guard ${guard.id}`),
+  ].filter(text => text !== '')
+  return `${step.variation} ${step.percent} %${step.holdMs > 0 ? ` for ${durationText(step.holdMs)}` : ''}${asks.length === 0 ? '' : `, with ${asks.join(', ')}`}`
+}
+
+/** `running`, `held: no data…`, `turned back: …`. */
+export function planStateText(plan: Plan): string {
+  if (plan.state === 'held') return `held since ${momentText(plan.held?.at ?? '')}: ${plan.held?.text ?? ''}`
+  if (plan.state === 'reverted' || plan.state === 'reverting')
+    return `${plan.state} at ${momentText(plan.reverted?.at ?? '')}: ${plan.reverted?.text ?? ''}`
+  if (plan.state === 'scheduled') return `scheduled for ${momentText(plan.startsAt ?? '')}`
+  return plan.state
+}
+
+/** `step 2 of 4: on 5 %`, or where it is not. */
+export function placeText(plan: Plan): string {
+  if (plan.step === null) return `before the first of ${plan.steps.length} steps`
+  const step = plan.steps[plan.step]
+  return `step ${plan.step + 1} of ${plan.steps.length}: ${step?.variation} ${step?.percent} %, the rest ${step?.control}`
+}
+
+/** `in 5 min: then 25 % of on`. */
+export function outlookText({ inMs, text }: Outlook): string {
+  return inMs === null ? text : `in ${durationText(inMs)}: ${text}`
+}
