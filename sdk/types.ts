@@ -251,7 +251,7 @@ export interface Valve {
   /**
    * Make a call if the valve lets it through. Throws nothing of its own but, as a rejection, `ValveCutError` and the `TimeoutError` of `timeoutMs`. What cannot
    * be decided (no such flag, no valve, no ruleset) flows.
-   * @param call    gets a signal that aborts when its time is over
+   * @param call    gets a signal that aborts when its time is over, if it has a parameter for it
    * @param options or a fallback alone
    */
   run<T>(

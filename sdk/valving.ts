@@ -13,9 +13,9 @@ import type { Rate } from './evaluator/rate.ts'
 import { type Valve as Setting, valveOf } from './evaluator/valve.ts'
 import { messageOf } from './failure.ts'
 import type { Limiting } from './limiting.ts'
-import type { Context, Logger, RunOptions, ValveEvent, ValveState, ValveStatus, ValveTicket } from './types.ts'
+import type { Context, Ended, Logger, RunOptions, ValveEvent, ValveState, ValveStatus, ValveTicket } from './types.ts'
 import { ValveCutError } from './valve/error.ts'
-import { run } from './valve/run.ts'
+import { run, type Running } from './valve/run.ts'
 import { type Counting, Ticket } from './valve/ticket.ts'
 import { type FleetState, type Moved, type Totals, ValveCore } from './valve/valve.ts'
 
@@ -96,23 +96,7 @@ export class Valving {
     options: RunOptions<T> | RunOptions<T>['fallback'],
   ): Promise<T> {
     const ticket = this.enter(flag, outcome, context)
-    const held = outcome.valve instanceof Held ? outcome.valve : null
-    const breaker = held?.core.setting.breaker
-    const slowMs = breaker?.slowMs ?? Infinity
-    return run({
-      clock: this.#options.clock,
-      ticket,
-      call,
-      options,
-      timeoutMs: breaker?.timeoutMs ?? null,
-      refused: () => new ValveCutError(flag, held?.core.state ?? 'cut', ticket.retryAfterMs, held?.core.setting.fallback ?? ''),
-      ended: (ended, ms) => {
-        ticket.done(ended, ms)
-        if (ended !== 'ignore' && held !== null) this.#options.ended(outcome, context, { ok: ended === 'success', ms, slow: ms >= slowMs })
-      },
-      failed: error =>
-        this.#options.logger.error(`classify of a call through the valve "${flag}" failed: ${messageOf(error)}. It counts as usual`),
-    })
+    return run(new Making(this.#options, flag, outcome, context, ticket, call, options))
   }
 
   state(outcome: Outcome): ValveStatus {
@@ -348,6 +332,58 @@ export class Valving {
     this.#isClosed = true
     this.#timer?.cancel()
     if (this.#isConnected) this.#report(this.#options.clock.monotonic())
+  }
+}
+
+/** One call through a valve. */
+class Making<T> implements Running<T> {
+  readonly ticket: ValveTicket
+  readonly call: (signal: AbortSignal) => T | PromiseLike<T>
+  readonly options: RunOptions<T> | RunOptions<T>['fallback']
+  readonly timeoutMs: number | null
+  readonly clock: Clock
+  readonly #to: ValvingOptions
+  readonly #flag: string
+  readonly #outcome: Outcome
+  readonly #context: Context
+  readonly #core: ValveCore | null
+
+  constructor(
+    to: ValvingOptions,
+    flag: string,
+    outcome: Outcome,
+    context: Context,
+    ticket: ValveTicket,
+    call: (signal: AbortSignal) => T | PromiseLike<T>,
+    options: RunOptions<T> | RunOptions<T>['fallback'],
+  ) {
+    this.#to = to
+    this.clock = to.clock
+    this.#flag = flag
+    this.#outcome = outcome
+    this.#context = context
+    this.ticket = ticket
+    this.call = call
+    this.options = options
+    this.#core = outcome.valve instanceof Held ? outcome.valve.core : null
+    this.timeoutMs = this.#core?.setting.breaker.timeoutMs ?? null
+  }
+
+  refused(): ValveCutError {
+    const core = this.#core
+    return new ValveCutError(this.#flag, core?.state ?? 'cut', this.ticket.retryAfterMs, core?.setting.fallback ?? '')
+  }
+
+  ended(ended: Ended, ms: number): void {
+    this.ticket.done(ended, ms)
+    const core = this.#core
+    if (ended === 'ignore' || core === null) return
+    const { slowMs } = core.setting.breaker
+    this.#to.ended(this.#outcome, this.#context, { ok: ended === 'success', ms, slow: slowMs !== null && ms >= slowMs })
+  }
+
+  failed(error: unknown): void {
+    this.#to.logger.error(`classify of a call through the valve "${this.#flag}" failed: ${messageOf(error)}. It counts as usual`)
   }
 }
 

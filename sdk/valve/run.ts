@@ -7,7 +7,7 @@ import type { ValveCutError } from './error.ts'
 
 /** Node's timers take no more. */
 const TIMEOUT_MAX_MS = 2 ** 31 - 1
-/** For calls that take no argument and have no time limit. Shared, so it is given to nobody who could pile up listeners on it. */
+/** For calls that take no argument: shared, so it is given to nobody who could pile up listeners on it. */
 const NEVER = new AbortController().signal
 
 export interface Running<T> {
@@ -17,27 +17,27 @@ export interface Running<T> {
   readonly options: RunOptions<T> | RunOptions<T>['fallback']
   /** The setting's; null for none. */
   readonly timeoutMs: number | null
-  readonly refused: () => ValveCutError
+  refused(): ValveCutError
   /** How the call ended, once. */
-  readonly ended: (ended: Ended, ms: number) => void
+  ended(ended: Ended, ms: number): void
   /** What is wrong with what the application gave. */
-  readonly failed: (error: unknown) => void
+  failed(error: unknown): void
 }
 
 /** Never throws, but answers a promise that may reject. */
 export function run<T>(running: Running<T>): Promise<T> {
   const { ticket, call, clock } = running
-  const options = typeof running.options === 'function' ? { fallback: running.options } : running.options
-  if (!ticket.admitted) return instead(running, options?.fallback)
+  const options = typeof running.options === 'function' ? undefined : running.options
+  if (!ticket.admitted) return instead(running, typeof running.options === 'function' ? running.options : options?.fallback)
   const timeoutMs = limitOf(options?.timeoutMs, running.timeoutMs)
-  const controller = timeoutMs !== null || call.length > 0 ? new AbortController() : null
+  // Making one costs more than all the rest: for those alone that have a parameter to take it.
+  const controller = call.length > 0 ? new AbortController() : null
   const startedAt = clock.monotonic()
-  const end = (ended: Ended): void => running.ended(ended, clock.monotonic() - startedAt)
   const answered = (value: T): T => {
-    end(classified(running, options, undefined, value))
+    running.ended(classified(running, options, undefined, value), clock.monotonic() - startedAt)
     return value
   }
-  const threw = (error: unknown): void => end(classified(running, options, error, undefined))
+  const threw = (error: unknown): void => running.ended(classified(running, options, error, undefined), clock.monotonic() - startedAt)
 
   let result: T | PromiseLike<T>
   try {
@@ -47,19 +47,24 @@ export function run<T>(running: Running<T>): Promise<T> {
     return rejected(error as Error)
   }
   if (!isThenable(result)) return Promise.resolve(answered(result))
-  if (timeoutMs === null || controller === null) {
+  if (timeoutMs === null) {
     return Promise.resolve(result).then(answered, (error: Error) => {
       threw(error)
       return rejected(error)
     })
   }
-  return limited(result, timeoutMs, controller, { clock, answered, threw, late: () => end('failure') })
+  return limited(result, timeoutMs, controller, {
+    clock,
+    answered,
+    threw,
+    late: () => running.ended('failure', clock.monotonic() - startedAt),
+  })
 }
 
 function limited<T>(
   result: PromiseLike<T>,
   timeoutMs: number,
-  controller: AbortController,
+  controller: AbortController | null,
   told: {
     readonly clock: Clock
     readonly answered: (value: T) => T
@@ -76,7 +81,7 @@ function limited<T>(
       const error = new DOMException(`The call took longer than ${timeoutMs} ms`, 'TimeoutError')
       // First the one who waits: what the call says once it is aborted is not heard.
       reject(error)
-      controller.abort(error)
+      controller?.abort(error)
     })
     const first = (): boolean => {
       if (isOver) return false
@@ -95,8 +100,8 @@ function limited<T>(
   })
 }
 
-function instead<T>({ refused }: Running<T>, fallback: RunOptions<T>['fallback']): Promise<T> {
-  const error = refused()
+function instead<T>(running: Running<T>, fallback: RunOptions<T>['fallback']): Promise<T> {
+  const error = running.refused()
   if (typeof fallback !== 'function') return rejected(error)
   try {
     return Promise.resolve(fallback(error))
@@ -115,16 +120,16 @@ function limitOf(given: number | undefined, usual: number | null): number | null
   return ms === null || ms === Infinity ? null : Math.min(ms, TIMEOUT_MAX_MS)
 }
 
-function classified<T>({ failed }: Running<T>, options: RunOptions<T> | undefined, error: unknown, value: T | undefined): Ended {
-  const usual = (): Ended => (error === undefined ? classifyValue(value) : classifyError(error))
+function classified<T>(running: Running<T>, options: RunOptions<T> | undefined, error: unknown, value: T | undefined): Ended {
   const classify = options?.classify
-  if (typeof classify !== 'function') return usual()
-  try {
-    const ended = classify(error, value)
-    if (ended === 'success' || ended === 'failure' || ended === 'ignore') return ended
-    failed(new Error(`classify answered ${String(ended)}, expected success, failure or ignore`))
-  } catch (problem) {
-    failed(problem)
+  if (typeof classify === 'function') {
+    try {
+      const ended = classify(error, value)
+      if (ended === 'success' || ended === 'failure' || ended === 'ignore') return ended
+      running.failed(new Error(`it answered ${String(ended)}, expected success, failure or ignore`))
+    } catch (problem) {
+      running.failed(problem)
+    }
   }
-  return usual()
+  return error === undefined ? classifyValue(value) : classifyError(error)
 }
