@@ -133,6 +133,15 @@ export interface Status {
       readonly admit: number
       readonly by: 'kill' | 'off' | 'throttle' | 'flag'
     }[]
+    /** What triggers did that is in force; an older server does not say. */
+    readonly tripped?: readonly {
+      readonly trigger: string
+      readonly flags: readonly string[]
+      readonly at: string
+      readonly alert: string
+      readonly hook: string
+      readonly undo: string
+    }[]
   }[]
 }
 

@@ -206,6 +206,8 @@ function adviceFor(body: ErrorBody, response: Response): string | null {
       return 'See where the valve stands with "sluice valve <flag>".'
     case 'HOOK_NOT_FOUND':
       return 'See what exists with "sluice hooks".'
+    case 'TRIGGER_NOT_FOUND':
+      return 'See what exists with "sluice triggers".'
     case 'CHANGE_NOT_FOUND':
       return 'See the revisions with "sluice history".'
     case 'VERSION_CONFLICT':

@@ -31,6 +31,7 @@ import { addStatus } from './commands/status.ts'
 import { addTelemetry } from './commands/telemetry.ts'
 import { addValve } from './commands/valve.ts'
 import { addValves } from './commands/valves.ts'
+import { addTriggers } from './commands/triggers.ts'
 import { addWatch } from './commands/watch.ts'
 import { VERSION } from './version.ts'
 
@@ -65,6 +66,7 @@ const COMMANDS = [
   addInstances,
   addLimits,
   addValves,
+  addTriggers,
   addTelemetry,
   addHistory,
   addDiff,

@@ -20,6 +20,7 @@ import { rulesetInputSchema, rulesetSchema } from './ruleset.ts'
 import { segmentInputSchema, segmentPatchSchema, segmentSchema } from './segment.ts'
 import { downstreamSchema, upstreamSchema } from './stream.ts'
 import { throttleRequestSchema, throttleSchema } from './throttle.ts'
+import { triggerInputSchema, triggerSchema } from './trigger.ts'
 import { rateValueSchema, stageSchema, valveValueSchema } from './values.ts'
 
 /** Every published shape by its name. Names are permanent, as are the fields they require. */
@@ -58,6 +59,8 @@ export const PUBLISHED = {
   Stage: stageSchema,
   Throttle: throttleSchema,
   ThrottleRequest: throttleRequestSchema,
+  Trigger: triggerSchema,
+  TriggerInput: triggerInputSchema,
   Upstream: upstreamSchema,
   ValveValue: valveValueSchema,
 } as const satisfies Record<string, z.ZodType>

@@ -59,6 +59,8 @@ import { type HubHandle, openHub } from './stream/hub.ts'
 import { streamRoutes } from './stream/routes.ts'
 import { telemetryRoutes } from './telemetry/routes.ts'
 import { openUsage } from './telemetry/usage.ts'
+import { triggerRoutes } from './triggers/routes.ts'
+import { openTriggers, type TriggerParts, type TriggersHandle } from './triggers/triggers.ts'
 import { assetRoutes } from './web/assets.ts'
 import { valveRoutes } from './valves/routes.ts'
 import { openValves } from './valves/valves.ts'
@@ -83,6 +85,8 @@ export interface SluiceOptions {
   readonly log?: OpenedLog
   /** Unless given, the one that `config.egressAllow` bounds. It is closed with the server. */
   readonly egress?: Egress
+  /** What triggers follow and act through; each the server's own unless given. */
+  readonly triggers?: Partial<Pick<TriggerParts, 'alerts' | 'notices' | 'rollouts'>>
   /** Adds more routes, for who embeds the server and for tests. Each needs a policy. */
   readonly extend?: (app: FastifyInstance, services: Services) => void
 }
@@ -91,6 +95,7 @@ export interface Sluice {
   readonly app: FastifyInstance
   readonly services: Services
   readonly hub: HubHandle
+  readonly triggers: TriggersHandle
   /** All routes, with their policies. */
   readonly routes: readonly Registered[]
   /** The keys made at the very first start; null at every other. */
@@ -131,6 +136,8 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
     config,
   })
   const rulesets = openRulesets(log)
+  // None runs.
+  const rollouts: Pick<Rollouts, 'hold'> = { hold: () => Promise.resolve(null) }
   const expiry = startExpiry({ log, clock, logger })
   const notifying = await openNotifying({ log, hub, secrets, egress, clock, logger }, log.storage.outbox)
   const schedules = startSchedules({ log, clock, logger })
@@ -174,6 +181,7 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
     fetch: url => egress.send({ url, method: 'GET' }),
   })
 
+  const triggers = openTriggers({ log, clock, logger, alerts, valves, notices: notifying, rollouts, ...options.triggers })
   const sessions = openSessions({ keys, secrets, clock })
   const live = openLive({ clock, logger, log, hub, keys, sessions })
 
@@ -187,8 +195,20 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
   addChecks(app, { keys, sessions }, measurement, openApiLimit({ clock, rulesets, config }))
 
   healthRoutes(app, services, lifecycle)
-  metricsRoutes(app, { services, hub, usage, outcomes, lending, valves, deliveries, notifying, series: measurement.series, stalls })
-  statusRoutes(app, services, lifecycle, valves, notifying)
+  metricsRoutes(app, {
+    services,
+    hub,
+    usage,
+    outcomes,
+    lending,
+    valves,
+    deliveries,
+    notifying,
+    triggers,
+    series: measurement.series,
+    stalls,
+  })
+  statusRoutes(app, services, lifecycle, { valves, notifying, triggers })
   projectRoutes(app, services)
   environmentRoutes(app, services)
   keyRoutes(app, services, keys)
@@ -212,6 +232,7 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
   outcomeRoutes(app, services)
   ofrepRoutes(app, services, measurement)
   hookRoutes(app, services, deliveries)
+  triggerRoutes(app, services, triggers)
   sessionRoutes(app, { keys, sessions })
   liveRoutes(app)
   assetRoutes(app)
@@ -226,6 +247,7 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
     deliveries.close()
     // Whoever is being told may still use all the others.
     await alerts.close()
+    await triggers.close()
     stalls.close()
     expiry.close()
     await schedules.close()
@@ -258,6 +280,7 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
     app,
     services,
     hub,
+    triggers,
     routes,
     firstKeys,
     async listen() {

@@ -12,6 +12,7 @@ import { momentText } from '../moment.ts'
 import { withWait, type WaitOptions } from '../receipts.ts'
 import { reportWrite, undoText } from '../report.ts'
 import { openSession, type Session, pathOf } from '../session.ts'
+import { type ShownTrigger, trippedText } from '../triggers.ts'
 import { barsText, evaluatedText, problemText, seenText } from '../usage.ts'
 import { affectedText, clauseText, FLAG_KINDS, ruleText, serveText, stateOf, valueText } from '../words.ts'
 import { addFlagRules } from './flag-rules.ts'
@@ -50,9 +51,25 @@ function addShow(parent: Command): void {
         .client()
         .call<Evaluations>(`${path}/evaluations`, { query: { step: '1h' } })
         .catch(() => null)
-      const [flag, evaluations] = await Promise.all([document, used])
-      session.output.data({ ...flag, ...(evaluations === null ? {} : { usage: evaluations.usage, problems: evaluations.problems }) })
+      const tripping = session
+        .client()
+        .call<{ triggers: readonly ShownTrigger[] }>(`${session.environmentPath}/triggers`, { query: { flag: key } })
+        .then(({ triggers }) => triggers)
+        .catch(() => [])
+      const [flag, evaluations, triggers] = await Promise.all([document, used, tripping])
+      session.output.data({
+        ...flag,
+        ...(evaluations === null ? {} : { usage: evaluations.usage, problems: evaluations.problems }),
+        ...(triggers.length === 0 ? {} : { trippedBy: triggers.map(({ key: trigger, tripped, undo }) => ({ trigger, ...tripped, undo })) }),
+      })
       for (const line of flagLines(flag, evaluations, session)) session.output.line(line)
+      for (const { key: trigger, tripped, undo } of triggers) {
+        if (tripped === null) continue
+        session.output.line(
+          session.output.colors.red(`  ${trippedText({ trigger, alert: tripped.title, hook: tripped.hook, at: tripped.at })}; undo:`),
+        )
+        session.output.line(undo ?? '')
+      }
     })
 }
 

@@ -10,6 +10,7 @@ import type { OutcomesHandle } from '../outcomes/outcomes.ts'
 import type { Notifying } from '../notifiers/notifying.ts'
 import type { Services } from '../services.ts'
 import type { HubHandle } from '../stream/hub.ts'
+import type { TriggersHandle } from '../triggers/triggers.ts'
 import type { UsageHandle } from '../telemetry/usage.ts'
 import { standingOf } from '../valves/fleet.ts'
 import type { ValvesHandle } from '../valves/valves.ts'
@@ -27,6 +28,7 @@ export interface MetricSources {
   readonly notifying: Pick<Notifying, 'deliveries'>
   readonly valves: Pick<ValvesHandle, 'all'>
   readonly deliveries: Pick<Deliveries, 'counts'>
+  readonly triggers: Pick<TriggersHandle, 'all'>
   readonly series: () => readonly Series[]
   readonly stalls: Pick<Stalls, 'count' | 'totalMs'>
 }
@@ -39,7 +41,7 @@ export function metricsRoutes(app: FastifyInstance, sources: MetricSources): voi
     app,
     { method: 'GET', url: '/metrics', policy: everyone, tag: 'health', summary: 'Metrics in the text format of Prometheus' },
     async (_request, reply) => {
-      const body = `${await registry.metrics()}\n${counters(sources)}${endings(sources)}${hooks(sources)}${await limits(sources)}${await notifiers(sources)}${valves(sources)}${durations(sources.series())}`
+      const body = `${await registry.metrics()}\n${counters(sources)}${endings(sources)}${hooks(sources)}${triggered(sources)}${await limits(sources)}${await notifiers(sources)}${valves(sources)}${durations(sources.series())}`
       return reply.header('content-type', registry.contentType).send(body)
     },
   )
@@ -171,6 +173,15 @@ function endings({ services, outcomes }: MetricSources): string {
       `sluice_outcomes_dropped_total ${outcomes.dropped()}`,
     ]),
   ].join('')
+}
+
+function triggered({ triggers }: MetricSources): string {
+  const samples = [...triggers.all()].flatMap(([log, trigger, { outcomes }]) => {
+    const [project = '', environment = ''] = log.split('/')
+    const labels = `project=${quoted(project)},environment=${quoted(environment)},trigger=${quoted(trigger)}`
+    return Object.entries(outcomes).map(([outcome, count]) => `sluice_trigger_fires_total{${labels},outcome="${outcome}"} ${count}`)
+  })
+  return counter('sluice_trigger_fires_total', 'Triggers, by what came of it when an alert that they wait for was told.', samples)
 }
 
 /** Per variation, never per key: keys are without number. */

@@ -6,6 +6,7 @@ import type { ValveState } from '../../schemas/valve.ts'
 import { type ValveSetting, valveSettingSchema, valveUsageSchema } from '../../schemas/valveusage.ts'
 import { keySchema } from '../../schemas/key.ts'
 import { type Plan, PLAN_STATES } from '../../schemas/plan.ts'
+import { keySchema, momentSchema } from '../../schemas/key.ts'
 import { anyKey, kinds } from '../access/policy.ts'
 import { seesEnvironment } from '../access/visible.ts'
 import { moment } from '../clock.ts'
@@ -16,15 +17,34 @@ import type { Notifying } from '../notifiers/notifying.ts'
 import type { Services } from '../services.ts'
 import { SEVERITY } from '../valves/book.ts'
 import { usageOf } from '../valves/usage.ts'
+import type { TriggersHandle } from '../triggers/triggers.ts'
+import { undoText } from '../triggers/words.ts'
 import type { ValvesHandle } from '../valves/valves.ts'
 import { VERSION } from '../version.ts'
+
+const trippedBySchema = z.object({
+  trigger: keySchema,
+  flags: z.array(keySchema),
+  at: momentSchema,
+  alert: z.string(),
+  hook: z.string(),
+  text: z.string(),
+  undo: z.string(),
+})
 
 export function statusRoutes(
   app: FastifyInstance,
   services: Services,
   lifecycle: Lifecycle,
-  valves: Pick<ValvesHandle, 'known' | 'record'>,
-  notifying: Pick<Notifying, 'trouble'>,
+  {
+    valves,
+    notifying,
+    triggers,
+  }: {
+    readonly valves: Pick<ValvesHandle, 'known' | 'record'>
+    readonly notifying: Pick<Notifying, 'trouble'>
+    readonly triggers: Pick<TriggersHandle, 'standing'>
+  },
 ): void {
   const { log, hub } = services
 
@@ -76,6 +96,8 @@ export function statusRoutes(
           ),
           /** Valves that do not flow, those that stand worst first. */
           valves: z.array(valveUsageSchema.pick({ flag: true, state: true, admit: true }).extend({ by: valveSettingSchema.shape.by })),
+          /** What triggers did that is in force, the newest first. */
+          tripped: z.array(trippedBySchema),
         }),
       ),
     }),
@@ -95,11 +117,22 @@ export function statusRoutes(
             notifiers: notifying.trouble(key),
             valves: notFlowing(key),
             rollouts: standing(documents.plan.values()),
+            tripped: trippedIn(key),
           }
         })
       return { version: VERSION, startedAt: moment(lifecycle.startedAt), storage: log.status(), environments }
     },
   })
+
+  function trippedIn(key: string): z.infer<typeof trippedBySchema>[] {
+    const found = [...log.state(key).documents.trigger.values()].flatMap(trigger => {
+      const flags = [...triggers.standing(key, trigger)]
+      if (trigger.tripped === null || flags.length === 0) return []
+      const { at, title, hook, text } = trigger.tripped
+      return [{ trigger: trigger.key, flags, at, alert: title, hook, text, undo: undoText(key, trigger.key) }]
+    })
+    return found.sort((a, b) => Date.parse(b.at) - Date.parse(a.at))
+  }
 
   function notFlowing(key: string): { flag: string; state: ValveState; admit: number; by: ValveSetting['by'] }[] {
     const now = { wall: services.clock.now(), monotonic: services.clock.monotonic() }

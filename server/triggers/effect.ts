@@ -19,7 +19,7 @@ type KillDo = Extract<TriggerDo, { action: 'kill' }>
 export interface EffectStamp extends KillStamp {
   /** Why, for the kills it makes. */
   readonly reason: string
-  /** The percentage that a valve lets through at most, by whoever holds it: people, triggers, itself. */
+  /** The percentage that a valve lets through at most, by people and triggers. Below that it goes on moving by itself. */
   valvePercent(flag: string): number
 }
 

@@ -49,7 +49,7 @@ export interface TriggerParts {
   readonly logger: Pick<FastifyBaseLogger, 'info' | 'warn' | 'error'>
   readonly alerts: Pick<Alerts, 'subscribe' | 'firing'>
   readonly notices: Notices
-  readonly valves: Pick<Valves, 'record' | 'standing' | 'throttle'>
+  readonly valves: Pick<Valves, 'standing' | 'throttle'>
   readonly rollouts: Pick<Rollouts, 'hold'>
 }
 
@@ -485,13 +485,8 @@ export function openTriggers(parts: TriggerParts): TriggersHandle {
       actor: actorName(trigger.key),
       now,
       reason: `${alertText(by)}, by trigger "${trigger.key}"`,
-      valvePercent: flag => valvePercent(name, flag),
+      valvePercent: flag => valves.standing(name, flag),
     }
-  }
-
-  /** What goes through at most: by whoever holds the valve, and by the valve itself. */
-  function valvePercent(name: string, flag: string): number {
-    return Math.min(valves.standing(name, flag), 100 * (valves.record(name, flag)?.admit ?? 1))
   }
 
   function standing(name: string, trigger: Trigger): readonly string[] {

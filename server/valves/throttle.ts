@@ -15,7 +15,7 @@ import { commitEverywhere, projectEnvironments } from '../flags/everywhere.ts'
 import { findFlag } from '../flags/find.ts'
 import { firstServed, frontedBy, frontId, type FrontPlace, frontPlace, putInFront, takenAway } from '../flags/front.ts'
 import { killEdits, type Killing, laidOver } from '../kills/kill.ts'
-import type { ChangeLog, Commit } from '../log/types.ts'
+import type { ChangeLog, Commit, PlannedEdit, State } from '../log/types.ts'
 import { checkEdits } from '../rulesets/check.ts'
 import type { By } from '../services.ts'
 
@@ -107,7 +107,7 @@ async function cut({ log: changeLog, clock }: Collaborators, log: string, key: s
       const request = { variation: cutOf(log, flag), clauses: [...asked.clauses], reason: reasonOf(asked, by) }
       const killing = laidOver(state, flag, request, { actor: by.actor.name, now: clock.now() })
       planned = { killing, before: setFor(flag, asked.clauses) }
-      return killEdits([killing])
+      return withAlso(state, by, killEdits([killing]))
     },
   })
   if (planned === undefined) throw new Error('a kill of a valve was not planned')
@@ -206,12 +206,19 @@ async function everywhere(
     // Planned anew for each environment: the plans of one write share its turn, so they all see the same and say the same.
     const { flags } = plan(frontPlace(services, log, key, environments), findFlag(services.log.state(log), key))
     const after = flags.get(state.log)
-    return after === undefined ? [] : checkEdits(state, [{ type: 'flag', key, after }])
+    if (after === undefined) return []
+    const edits = checkEdits(state, [{ type: 'flag', key, after }])
+    return state.log === log ? withAlso(state, by, edits) : edits
   })
   const commit = commits[environments.findIndex(each => each.environment === environment)]
   if (commit === undefined) throw new Error('a valve was written nowhere')
   const touched = Object.entries(revisions).filter(([other]) => other !== environment && (changes[other] ?? null) !== null)
   return { commit, elsewhere: Object.fromEntries(touched) }
+}
+
+/** What is written together with a change, and not without one. */
+function withAlso(state: State, by: By, edits: readonly PlannedEdit[]): readonly PlannedEdit[] {
+  return edits.length === 0 || by.also === undefined ? edits : [...edits, ...by.also(state)]
 }
 
 function reasonOf({ percent, reason }: ThrottleOf, { comment }: Pick<By, 'comment'>): string {

@@ -22,6 +22,7 @@ export interface StartOptions {
   readonly logger?: SluiceOptions['logger']
   readonly log?: SluiceOptions['log']
   readonly egress?: SluiceOptions['egress']
+  readonly triggers?: SluiceOptions['triggers']
   readonly extend?: SluiceOptions['extend']
 }
 
@@ -75,6 +76,7 @@ export async function startServer(t: Test, options: StartOptions = {}): Promise<
       logger: given.logger ?? pino({ level: 'silent' }),
       ...(given.log === undefined ? {} : { log: given.log }),
       ...(given.egress === undefined ? {} : { egress: given.egress }),
+      ...(given.triggers === undefined ? {} : { triggers: given.triggers }),
       ...(given.extend === undefined ? {} : { extend: given.extend }),
     })
     return { sluice, url: await sluice.listen() }

@@ -4,8 +4,7 @@ import type { Flag } from '../../../schemas/flag.ts'
 import type { Hook } from '../../../schemas/hook.ts'
 import type { Trigger } from '../../../schemas/trigger.ts'
 import type { Notice } from '../../../server/services.ts'
-import { triggerRoutes } from '../../../server/triggers/routes.ts'
-import { openTriggers, type TriggerParts, type TriggersHandle } from '../../../server/triggers/triggers.ts'
+import type { TriggerParts, TriggersHandle } from '../../../server/triggers/triggers.ts'
 import { manualClock, type ManualClock } from '../../clock.ts'
 import { type Answer, startServer, type TestServer } from '../start.ts'
 import { type AlertSource, alertSource, LOG } from './alerts.ts'
@@ -36,18 +35,13 @@ export const HOOK: Hook = {
   ...{ key: 'am', source: 'alertmanager', enabled: true, auth: 'header', secrets: [], path: 'p1', dryRun: false, mayAct: true, version: 1 },
 }
 
-export async function openWorld(t: Test, more: Partial<TriggerParts> = {}): Promise<World> {
+export async function openWorld(t: Test, more: Partial<Pick<TriggerParts, 'rollouts'>> = {}): Promise<World> {
   const clock = manualClock()
   const alerts = alertSource()
   const notices: Notice[] = []
-  let triggers: TriggersHandle | undefined
   const server = await startServer(t, {
     clock,
-    extend(app, services) {
-      triggers = openTriggers({ ...PARTS, ...services, alerts, notices: { say: notice => void notices.push(notice) }, ...more })
-      app.addHook('onClose', () => triggers?.close())
-      triggerRoutes(app, services, triggers)
-    },
+    triggers: { alerts, notices: { say: notice => void notices.push(notice) }, ...more },
   })
   const write = async (hook: Hook): Promise<unknown> =>
     server.services.log.commit({
@@ -58,10 +52,7 @@ export async function openWorld(t: Test, more: Partial<TriggerParts> = {}): Prom
     })
   await write(HOOK)
   await write({ ...HOOK, key: 'weak', auth: 'path', mayAct: false })
-  const opened = (): TriggersHandle => {
-    if (triggers === undefined) throw new Error('there are no triggers')
-    return triggers
-  }
+  const opened = (): TriggersHandle => server.sluice.triggers
   const found = <T>(document: T | undefined): T => {
     if (document === undefined) throw new Error('it is gone')
     return document
@@ -92,14 +83,4 @@ export async function openWorld(t: Test, more: Partial<TriggerParts> = {}): Prom
       }
     },
   }
-}
-
-/** Of valves and rollouts nothing moves unless a test brings its own. */
-const PARTS: Pick<TriggerParts, 'valves' | 'rollouts'> = {
-  valves: {
-    record: () => null,
-    standing: () => 100,
-    throttle: () => Promise.reject(new Error('no valves in this test')),
-  },
-  rollouts: { hold: () => Promise.resolve(null) },
 }
