@@ -136,8 +136,6 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
     config,
   })
   const rulesets = openRulesets(log)
-  // None runs.
-  const rollouts: Pick<Rollouts, 'hold'> = { hold: () => Promise.resolve(null) }
   const expiry = startExpiry({ log, clock, logger })
   const notifying = await openNotifying({ log, hub, secrets, egress, clock, logger }, log.storage.outbox)
   const schedules = startSchedules({ log, clock, logger })
