@@ -56,6 +56,8 @@ export function addStatus(program: Command): void {
           const place = step === null ? '' : `, step ${step + 1} of ${steps}`
           const shown = state === 'running' || state === 'scheduled' ? state : colors.red(state)
           output.line(`rollout   ${flag} in ${project}/${environment} is ${shown}${place}${why === '' ? '' : `: ${why}`}`)
+        }
+      }
       for (const { project, environment, tripped = [] } of status.environments) {
         for (const each of tripped) {
           output.line(colors.red(`${project}/${environment}: ${each.flags.join(', ')} ${trippedText(each)}; undo:`))
