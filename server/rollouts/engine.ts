@@ -160,6 +160,9 @@ function decideStep(plan: Plan, seen: Seen, time: Time): Decision {
   if (leftMs > 0) return stay(nextKind(plan, index), nextText(plan, index), leftMs, time.now)
 
   if (needsData(plan, step) && !isHeard(plan, seen, time.inStepMs)) {
+    // A slice that began with the step or after it has to end before anything can be heard.
+    const patienceMs = SILENCE_MS - time.inStepMs
+    if (patienceMs > 0) return stay('data', `waits for the first outcomes of ${step.variation} and ${step.control}`, patienceMs, time.now)
     return act({ kind: 'hold', cause: 'no-data', text: silenceText(plan, seen), guard: null })
   }
   if (seen.blind !== null) return act({ kind: 'hold', cause: 'no-data', text: seen.blind, guard: null })

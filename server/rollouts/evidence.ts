@@ -161,7 +161,7 @@ export function withSlice(evidence: Evidence, plan: Plan, flag: Flag, closed: Fl
   if (closed.startedAt < Date.parse(evidence.since)) return { ...evidence, slicedAt: closed.endedAt, missedMs }
 
   const { sums } = closed
-  const strata = strataOf(sums, plan, flag, step)
+  const strata = strataOf(sums, plan, step)
   const weight = stepWeight(plan, evidence.step)
   const isMixed = closed.startedAt < Date.parse(evidence.since) + MIXED_MS
   const configured = isMixed || !isAlone(plan, flag, step) ? null : weight / WEIGHT_TOTAL
@@ -311,8 +311,8 @@ function hardLimitOf(guard: Guard & { type: 'promql' }): HardLimit {
   }
 }
 
-/** The outcomes of each service; of a migration those of the side that answers. */
-function strataOf(sums: readonly SliceSum[], plan: Plan, flag: Flag, step: PlanStep): Stratum[] {
+/** The outcomes of each service; of a migration what callers got: that the side which answered got the same is no further outcome. */
+function strataOf(sums: readonly SliceSum[], plan: Plan, step: PlanStep): Stratum[] {
   const services = new Map<string, { treatment: SliceSum[]; control: SliceSum[]; checks: SliceSum[] }>()
   for (const sum of sums) {
     const arm = sum.variation === step.variation ? 'treatment' : sum.variation === step.control ? 'control' : null
@@ -320,7 +320,7 @@ function strataOf(sums: readonly SliceSum[], plan: Plan, flag: Flag, step: PlanS
     const arms = services.get(sum.service) ?? { treatment: [], control: [], checks: [] }
     services.set(sum.service, arms)
     if (sum.side === 'mismatch' && arm === 'treatment') arms.checks.push(sum)
-    else if (sum.side === '' || sum.side === answeringSide(flag, sum.variation)) arms[arm].push(sum)
+    else if (sum.side === '') arms[arm].push(sum)
   }
   const watching = guardsAt(plan, step).filter(isShare)
   return [...services.values()].map(arms => {
@@ -341,12 +341,6 @@ function strataOf(sums: readonly SliceSum[], plan: Plan, flag: Flag, step: PlanS
       distinct: add('treatment', 'largest') + add('control', 'largest'),
     }
   })
-}
-
-/** Which side of a migration answers its callers at the stage that a variation is. */
-function answeringSide(flag: Flag, variation: string): string {
-  const stage = flag.variations.find(each => each.key === variation)?.value
-  return stage === 'live' || stage === 'ramp-down' || stage === 'complete' ? 'new' : 'old'
 }
 
 /** The tests that are sure: of each role together, named by the one that is surest; and those that only say so. */

@@ -150,6 +150,37 @@ t.test('a step whose guard hears nothing is held when its time has come, and goe
   )
 })
 
+t.test('a step that stands shorter than a slice waits for the first outcomes, and is not held', async t => {
+  const { make, slices, report, plan, entries } = await scene(t)
+  const guards = [{ type: 'errorShare' }]
+  const made = await make({ steps: [{ percent: 10 }, { percent: 50, holdMs: MINUTE_MS }, { percent: 100 }], guards })
+  t.match(made.body, { plan: { state: 'running', step: 0 }, outlook: { what: 'data' } })
+  for (let n = 0; n < 30 && plan().state !== 'completed'; n++) {
+    await slices(1, () => {
+      const share = 'rollout' in (plan().serving ?? {}) ? (plan().steps[plan().step ?? 0]?.percent ?? 0) : 100
+      report('on', 10 * share, share / 10)
+      report('off', 10 * (100 - share), (100 - share) / 10)
+    })
+  }
+  t.same(
+    (await entries()).map(({ action }) => action),
+    ['rollout.start', 'rollout.advance', 'rollout.advance', 'rollout.complete'],
+  )
+})
+
+t.test('of a migration what callers got counts, and the side that answered is not counted once more', async t => {
+  const { make, slices, report, server } = await scene(t)
+  await make({ steps: [{ percent: 10, holdMs: 60 * MINUTE_MS }, { percent: 100 }], guards: [{ type: 'errorShare' }] })
+  await slices(3, () => {
+    for (const side of [undefined, 'old', 'new']) {
+      report('on', 100, 1, side)
+      report('off', 900, 9, side)
+    }
+  })
+  const { body } = await server.call('GET', '/api/v1/projects/default/environments/development/rollouts/new-ledger/evidence')
+  t.match(body.guards[0], { treatment: { contexts: 300, bad: 3 }, control: { contexts: 2_700, bad: 27 } })
+})
+
 t.test('a share that is not what was set holds, and never advances', async t => {
   const { make, slices, report, plan } = await scene(t)
   await make({ steps: [{ percent: 10, holdMs: MINUTE_MS }, { percent: 100 }], guards: [{ type: 'errorShare' }] })

@@ -26,7 +26,8 @@ export interface Scene {
   pass(ms: number): Promise<void>
   /** The same, slice by slice; `report` adds outcomes at the beginning of each. */
   slices(count: number, report: (slice: number) => void): Promise<void>
-  report(variation: string, contexts: number, errors: number): void
+  /** @param side '' unless given: what callers got */
+  report(variation: string, contexts: number, errors: number, side?: string): void
   /** Until it is so: what happens by itself takes its turns of the event loop. */
   until(is: () => boolean): Promise<void>
 }
@@ -75,13 +76,14 @@ export async function scene(t: Test, options: StartOptions & { clock?: ManualClo
       }
       await quiet()
     },
-    report(variation, contexts, errors) {
+    report(variation, contexts, errors, side) {
       server.services.outcomes.add(
         LOG,
         [
           {
             flag: 'new-ledger',
             variation,
+            ...(side === undefined ? {} : { side }),
             contexts,
             errors,
             slow: 0,
