@@ -8,6 +8,7 @@ import type { Flag, Rule } from '../../schemas/flag.ts'
 import type { Kill } from '../../schemas/kill.ts'
 import { type Throttle, THROTTLE_PREFIX } from '../../schemas/throttle.ts'
 import type { ValveValue } from '../../schemas/values.ts'
+import type { ValveRecord } from '../../schemas/valve.ts'
 import type { ValveSetting } from '../../schemas/valveusage.ts'
 import { valveOf } from '../../sdk/evaluator/valve.ts'
 import type { Clock } from '../clock.ts'
@@ -117,7 +118,13 @@ async function cut({ log: changeLog, clock }: Collaborators, log: string, key: s
 
 async function narrow(services: Collaborators, log: string, key: string, asked: ThrottleOf, by: By): Promise<Throttled> {
   let planned: Planned | undefined
-  const { commit, elsewhere } = await everywhere(services, log, key, by, (place, flag) => (planned = planThrottle(place, flag, asked, by)))
+  const { commit, elsewhere } = await everywhere(
+    services,
+    log,
+    key,
+    by,
+    (place, flag) => (planned = planThrottle(place, flag, asked, by, services.log.state(log).documents.valve.get(key) ?? null)),
+  )
   if (planned === undefined) throw new Error('a throttle of a valve was not planned')
   const { throttle: made, before, stood, warnings } = planned
   return { commit, throttle: made, kill: null, before, stood, existing: commit.change === null, warnings, elsewhere }
@@ -132,18 +139,25 @@ interface Planned {
 }
 
 /** Pure: what one throttle makes of a flag. */
-export function planThrottle(place: FrontPlace, flag: Flag, asked: ThrottleOf, by: Pick<By, 'actor' | 'comment'>): Planned {
+export function planThrottle(
+  place: FrontPlace,
+  flag: Flag,
+  asked: ThrottleOf,
+  by: Pick<By, 'actor' | 'comment'>,
+  record: ValveRecord | null,
+): Planned {
   const { percent, clauses } = asked
   const reason = reasonOf(asked, by)
   findValve(place.log, flag)
   const before = setFor(flag, clauses)
   const isSystem = by.actor.kind === 'system'
-  if (isSystem && percent >= before.percent)
-    return { flags: new Map(), throttle: null, before, stood: null, warnings: [refusal(percent, before)] }
+  const narrowed = before.isAuto && record !== null && record.state !== 'flowing' ? percentOf(record.admit) : 100
+  const passes = Math.min(before.percent, narrowed)
+  if (isSystem && percent >= passes) return { flags: new Map(), throttle: null, before, stood: null, warnings: [refusal(percent, passes)] }
   const id = frontId(THROTTLE_PREFIX, clauses)
   // Of what they are served below: a throttle that stands is replaced, not built upon.
   const base = (flag.variations.find(each => each.key === firstServed(flag.fallthrough))?.value ?? {}) as Partial<ValveValue>
-  const value = throttledValue(base, percent, isSystem)
+  const value = throttledValue(base, percent)
   const front = { prefix: THROTTLE_PREFIX, id, clauses, reason, value, isShared: true, name: nameOf(value, percent) }
   const lower = (rule: Rule): boolean => isSystem && lets(flag, firstServed(rule.serve)).percent <= percent
   const special = (rule: Rule): boolean => clauses.length === 0 && rule.id.startsWith(THROTTLE_PREFIX) && rule.clauses.length > 0
@@ -153,21 +167,17 @@ export function planThrottle(place: FrontPlace, flag: Flag, asked: ThrottleOf, b
   return { flags, throttle: made, before, stood, warnings: warningsOf(flag, made, before, gained) }
 }
 
-/**
- * A person's word stands as it is. A system's is the most that is let through: below it the valve goes on moving by itself, so
- * that an alert never opens what the valve has shut.
- */
-function throttledValue(base: Partial<ValveValue>, percent: number, isSystem: boolean): ValveValue {
-  const { mode, admit: _admit, shadow: _shadow, ...rest } = base
+/** What the application goes by (its fallback, what is slow) stays; how it moves by itself rests. */
+function throttledValue(base: Partial<ValveValue>, percent: number): ValveValue {
+  const { mode: _mode, admit: _admit, shadow: _shadow, ...rest } = base
   const admit = Number((percent / 100).toFixed(ADMIT_DIGITS))
-  if (isSystem && mode === 'auto') return { mode, admit, ...rest }
   return percent === 100 ? { mode: 'flow', ...rest } : { mode: 'throttle', admit, ...rest }
 }
 
-/** `valve-50`, `valve-flow`, `valve-auto-50`. */
+/** `valve-50`, `valve-flow`. */
 function nameOf({ mode }: ValveValue, percent: number): string {
   if (mode === 'flow') return `${THROTTLE_PREFIX}flow`
-  return `${THROTTLE_PREFIX}${mode === 'auto' ? 'auto-' : ''}${Number(percent.toFixed(ADMIT_DIGITS - 2))}`
+  return `${THROTTLE_PREFIX}${Number(percent.toFixed(ADMIT_DIGITS - 2))}`
 }
 
 /** Take away what is done by hand for everyone, or by the rule that is named. Error: `THROTTLE_NOT_FOUND` when it is named. */
@@ -256,8 +266,8 @@ function notFound(log: string, flag: Flag, id: string): SluiceError {
   return new SluiceError('THROTTLE_NOT_FOUND', `Flag "${flag.key}" in "${log}": has no throttle "${id}". ${standing}`)
 }
 
-function refusal(percent: number, before: ValveSetting): ErrorDetail {
-  const message = `${percent} % is not less than what stands (${before.percent} %), and only people let more through. Nothing was changed.`
+function refusal(percent: number, passes: number): ErrorDetail {
+  const message = `${percent} % is not less than what passes (${passes} %), and only people let more through. Nothing was changed.`
   return { path: 'percent', code: 'more', message }
 }
 
