@@ -3,11 +3,11 @@ import type { Change } from '../schemas/change.ts'
 import type { Rule, Target } from '../schemas/flag.ts'
 import type { Kill } from '../schemas/kill.ts'
 import type { Json } from '../schemas/json.ts'
-import { ACTION_WORDS } from '../schemas/words.ts'
+import { ACTION_WORDS, affectedText, clauseText, ruleText, serveText } from '../schemas/words.ts'
 import { differences, isServe } from './differences.ts'
 import { momentText } from './moment.ts'
 import type { Output } from './output.ts'
-import { affectedText, clauseText, countText, ruleText, serveText, valueText } from './words.ts'
+import { countText, valueText } from './words.ts'
 
 /** Documents named in a line before they are only counted. */
 const KEYS_SHOWN = 6

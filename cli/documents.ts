@@ -5,8 +5,8 @@ import { text as textOf } from 'node:stream/consumers'
 import { Document, isCollection, isMap, isScalar, isSeq, type Node, parseDocument, visit } from 'yaml'
 import type { Json } from '../schemas/json.ts'
 import type { Ruleset } from '../schemas/ruleset.ts'
+import { affectedText } from '../schemas/words.ts'
 import { EXIT, Failure, usage } from './failure.ts'
-import { affectedText } from './words.ts'
 
 /** A document read: `text` is its JSON, as the server shall get it. */
 export interface Read {

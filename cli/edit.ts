@@ -1,6 +1,7 @@
 /** Changes one flag in one environment: read, decide, write if nobody else did meanwhile, report. */
 import type { Change } from '../schemas/change.ts'
 import type { Flag, FlagPatch } from '../schemas/flag.ts'
+import { serveText } from '../schemas/words.ts'
 import type { FlagWritten } from './answers.ts'
 import { changeLines } from './changes.ts'
 import { at } from './client.ts'
@@ -8,7 +9,7 @@ import { Failure } from './failure.ts'
 import type { WaitOptions } from './receipts.ts'
 import { reportWrite } from './report.ts'
 import type { Session } from './session.ts'
-import { serveText, stateOf } from './words.ts'
+import { stateOf } from './words.ts'
 
 /** How often an edit is planned anew when somebody else was quicker. */
 const ATTEMPTS_MAX = 4

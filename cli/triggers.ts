@@ -1,11 +1,11 @@
 /** Triggers as people type them and read them: `when` and `do` as options, and in words. */
 import type { Command } from 'commander'
 import type { Trigger, TriggerDo, TriggerWhen } from '../schemas/trigger.ts'
+import { affectedText } from '../schemas/words.ts'
 import { collect } from './collect.ts'
 import { usage } from './failure.ts'
 import { durationText, momentText, parseDuration } from './moment.ts'
 import { parseWhere } from './where.ts'
-import { affectedText } from './words.ts'
 
 export interface TriggerOptions {
   readonly hook?: readonly string[]

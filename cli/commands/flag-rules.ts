@@ -1,6 +1,7 @@
 /** `sluice flag rules`: the rules of a flag in one environment, in their order. */
 import type { Command } from 'commander'
 import type { Flag, Rule, Serve } from '../../schemas/flag.ts'
+import { ruleText, serveText } from '../../schemas/words.ts'
 import { at } from '../client.ts'
 import { collect } from '../collect.ts'
 import { documentYaml, readDocument } from '../documents.ts'
@@ -10,7 +11,6 @@ import { withWait, type WaitOptions } from '../receipts.ts'
 import { parseShares, rolloutOf } from '../rollout.ts'
 import { openSession } from '../session.ts'
 import { parseWhere } from '../where.ts'
-import { ruleText, serveText } from '../words.ts'
 
 interface AddOptions extends WaitOptions {
   readonly where: readonly string[]

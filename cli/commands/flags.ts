@@ -1,6 +1,7 @@
 /** `sluice flags`: the flags of a project, or of one environment. */
 import { type Command, Option } from 'commander'
 import type { Flag } from '../../schemas/flag.ts'
+import { serveText } from '../../schemas/words.ts'
 import { FLAG_KINDS } from '../words.ts'
 import type { FlagOverview } from '../answers.ts'
 import { usage } from '../failure.ts'
@@ -8,7 +9,7 @@ import { momentText, parseDuration } from '../moment.ts'
 import { table, type Colors } from '../output.ts'
 import { openSession, type Session } from '../session.ts'
 import { agoText } from '../usage.ts'
-import { countText, serveText, stateOf } from '../words.ts'
+import { countText, stateOf } from '../words.ts'
 
 interface FlagsOptions {
   readonly tag?: string

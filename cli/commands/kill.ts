@@ -3,6 +3,7 @@ import type { Command } from 'commander'
 import type { Clause } from '../../schemas/clause.ts'
 import type { Flag } from '../../schemas/flag.ts'
 import type { Kill, KillRequest } from '../../schemas/kill.ts'
+import { affectedText } from '../../schemas/words.ts'
 import type { Affected, Killed, KilledMany, Written } from '../answers.ts'
 import { at } from '../client.ts'
 import { collect } from '../collect.ts'
@@ -13,7 +14,7 @@ import { reportWrite } from '../report.ts'
 import { openSession, type Session } from '../session.ts'
 import { numberText } from '../usage.ts'
 import { parseWhere } from '../where.ts'
-import { affectedText, countText, variationText } from '../words.ts'
+import { countText, variationText } from '../words.ts'
 
 /** Flags named with how often they were asked for, before the others are summed. */
 const ASKED_SHOWN = 5

@@ -1,10 +1,10 @@
 /** `sluice kills`: what is killed now. */
 import type { Command } from 'commander'
+import { affectedText } from '../../schemas/words.ts'
 import type { Kills } from '../answers.ts'
 import { momentText } from '../moment.ts'
 import { table } from '../output.ts'
 import { openSession } from '../session.ts'
-import { affectedText } from '../words.ts'
 
 const HELP = `
 Examples:

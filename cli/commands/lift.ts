@@ -1,6 +1,7 @@
 /** `sluice lift`: take a kill away; what stood before serves again. */
 import type { Command } from 'commander'
 import type { Flag } from '../../schemas/flag.ts'
+import { affectedText, serveText } from '../../schemas/words.ts'
 import type { Kills, Lifted, StandingKill } from '../answers.ts'
 import { at } from '../client.ts'
 import { collect } from '../collect.ts'
@@ -9,7 +10,7 @@ import { withWait, type WaitOptions } from '../receipts.ts'
 import { reportText, reportWrite } from '../report.ts'
 import { openSession, type Session } from '../session.ts'
 import { whereText } from '../where.ts'
-import { affectedText, serveText, stateOf } from '../words.ts'
+import { stateOf } from '../words.ts'
 
 interface LiftOptions extends WaitOptions {
   readonly id: readonly string[]

@@ -4,6 +4,7 @@ import type { Clause } from '../../schemas/clause.ts'
 import type { ErrorDetail } from '../../schemas/errors.ts'
 import type { Flag } from '../../schemas/flag.ts'
 import type { Hold } from '../../schemas/hold.ts'
+import { affectedText } from '../../schemas/words.ts'
 import type { FlagWritten } from '../answers.ts'
 import { at } from '../client.ts'
 import { collect } from '../collect.ts'
@@ -13,7 +14,6 @@ import { withWait, type WaitOptions } from '../receipts.ts'
 import { reportWrite } from '../report.ts'
 import { openSession, type Session } from '../session.ts'
 import { isSameWhere, parseWhere, whereText } from '../where.ts'
-import { affectedText } from '../words.ts'
 
 interface LimitOptions extends WaitOptions {
   readonly where: readonly string[]

@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import type { GuardInput, Outlook, Plan, PlanEvidence, PlanInput, PlanPreset } from '../../schemas/plan.ts'
 import { PLAN_PRESETS } from '../../schemas/plan.ts'
+import { serveText } from '../../schemas/words.ts'
 import type { FlagWritten } from '../answers.ts'
 import { at } from '../client.ts'
 import { collect } from '../collect.ts'
@@ -12,7 +13,6 @@ import { outlookText, parseSteps, placeText, planStateText, stepText } from '../
 import { withWait, type WaitOptions } from '../receipts.ts'
 import { reportWrite } from '../report.ts'
 import { openSession, type Session } from '../session.ts'
-import { serveText } from '../words.ts'
 
 interface PlanWritten extends FlagWritten {
   readonly plan: Plan

@@ -1,6 +1,7 @@
 /** `sluice schedule`: one change that the server makes at a moment. */
 import type { Command } from 'commander'
 import type { Schedule, ScheduleDo } from '../../schemas/plan.ts'
+import { serveText } from '../../schemas/words.ts'
 import type { Written } from '../answers.ts'
 import { at } from '../client.ts'
 import { usage } from '../failure.ts'
@@ -8,7 +9,6 @@ import { durationText, momentAhead, momentText } from '../moment.ts'
 import { table } from '../output.ts'
 import { reportWrite } from '../report.ts'
 import { openSession, type Session } from '../session.ts'
-import { serveText } from '../words.ts'
 
 interface AddOptions {
   readonly at?: string

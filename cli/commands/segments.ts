@@ -1,6 +1,7 @@
 /** `sluice segments`: named groups of contexts: list, show, create or set from a file, archive. */
 import type { Command } from 'commander'
 import type { Segment } from '../../schemas/segment.ts'
+import { clauseText } from '../../schemas/words.ts'
 import type { Segments, Written } from '../answers.ts'
 import { editLines } from '../changes.ts'
 import { at } from '../client.ts'
@@ -10,7 +11,7 @@ import { table } from '../output.ts'
 import { withWait, type WaitOptions } from '../receipts.ts'
 import { reportWrite } from '../report.ts'
 import { openSession, type Session } from '../session.ts'
-import { clauseText, countText } from '../words.ts'
+import { countText } from '../words.ts'
 
 const HELP = `
 Examples:

@@ -5,6 +5,7 @@ import type { ErrorDetail } from '../../schemas/errors.ts'
 import type { Kill } from '../../schemas/kill.ts'
 import type { Throttle } from '../../schemas/throttle.ts'
 import type { ValveSetting, ValveUsage } from '../../schemas/valveusage.ts'
+import { affectedText } from '../../schemas/words.ts'
 import type { FlagWritten } from '../answers.ts'
 import { at } from '../client.ts'
 import { collect } from '../collect.ts'
@@ -15,7 +16,7 @@ import { openSession, type Session } from '../session.ts'
 import { numberText } from '../usage.ts'
 import { parsePercent, settingText, shareText, stateText } from '../valve.ts'
 import { isSameWhere, parseWhere, whereText } from '../where.ts'
-import { affectedText, countText } from '../words.ts'
+import { countText } from '../words.ts'
 
 interface ValveOptions extends WaitOptions {
   readonly where: readonly string[]

@@ -2,8 +2,9 @@ import t from 'tap'
 import { differences } from '../../cli/differences.ts'
 import { durationMs, durationText, momentAhead, momentText, placeInLog } from '../../cli/moment.ts'
 import { parseShares, rolloutOf } from '../../cli/rollout.ts'
-import { affectedText, clauseText, commandText, serveText, stateOf, valueText } from '../../cli/words.ts'
+import { commandText, stateOf, valueText } from '../../cli/words.ts'
 import { OPERATORS } from '../../schemas/operator.ts'
+import { affectedText, clauseText, serveText } from '../../schemas/words.ts'
 
 const NOW = Date.parse('2026-11-21T03:12:00Z')
 
