@@ -91,7 +91,7 @@ async function costs(): Promise<void> {
     `${overhead.toFixed(0)} ns`,
     overhead <= OVERHEAD_MAX_NS,
   )
-  // Cockatiel's, which is cheaper, asks no flag, reads no clock and tells nobody how the call ended.
+  // Cockatiel's asks no flag, and tells nobody how the call ended.
   const ratio = of('Sluice run') / of('opossum 9.0.0')
   budget('run over a resolved call, beside opossum', '≤ 1 ×', `${ratio.toFixed(2)} ×`, ratio <= 1)
   await flags.close()

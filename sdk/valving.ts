@@ -347,6 +347,10 @@ class Making<T> implements Running<T> {
   readonly #outcome: Outcome
   readonly #context: Context
   readonly #core: ValveCore | null
+  readonly #slowMs: number | null
+  /** Where a rollout chose the setting: only there is something to compare. What becomes of the others the valve itself counts. */
+  readonly #isReported: boolean
+  readonly isTimed: boolean
 
   constructor(
     to: ValvingOptions,
@@ -367,6 +371,9 @@ class Making<T> implements Running<T> {
     this.options = options
     this.#core = outcome.valve instanceof Held ? outcome.valve.core : null
     this.timeoutMs = this.#core?.setting.breaker.timeoutMs ?? null
+    this.#slowMs = this.#core?.setting.breaker.slowMs ?? null
+    this.#isReported = this.#core !== null && outcome.evaluation.rollout === true
+    this.isTimed = this.#isReported || this.#slowMs !== null
   }
 
   refused(): ValveCutError {
@@ -376,10 +383,8 @@ class Making<T> implements Running<T> {
 
   ended(ended: Ended, ms: number): void {
     this.ticket.done(ended, ms)
-    const core = this.#core
-    if (ended === 'ignore' || core === null) return
-    const { slowMs } = core.setting.breaker
-    this.#to.ended(this.#outcome, this.#context, { ok: ended === 'success', ms, slow: slowMs !== null && ms >= slowMs })
+    if (ended === 'ignore' || !this.#isReported) return
+    this.#to.ended(this.#outcome, this.#context, { ok: ended === 'success', ms, slow: this.#slowMs !== null && ms >= this.#slowMs })
   }
 
   failed(error: unknown): void {

@@ -17,6 +17,8 @@ export interface Running<T> {
   readonly options: RunOptions<T> | RunOptions<T>['fallback']
   /** The setting's; null for none. */
   readonly timeoutMs: number | null
+  /** Whether anybody looks at how long it took: to read the clock twice costs more than the valve itself. */
+  readonly isTimed: boolean
   refused(): ValveCutError
   /** How the call ended, once. */
   ended(ended: Ended, ms: number): void
@@ -32,33 +34,34 @@ export function run<T>(running: Running<T>): Promise<T> {
   const timeoutMs = limitOf(options?.timeoutMs, running.timeoutMs)
   // Making one costs more than all the rest: for those alone that have a parameter to take it.
   const controller = call.length > 0 ? new AbortController() : null
-  const startedAt = clock.monotonic()
+  const startedAt = running.isTimed ? clock.monotonic() : 0
   const answered = (value: T): T => {
-    running.ended(classified(running, options, undefined, value), clock.monotonic() - startedAt)
+    running.ended(classified(running, options, undefined, value), tookMs(running, startedAt))
     return value
   }
-  const threw = (error: unknown): void => running.ended(classified(running, options, error, undefined), clock.monotonic() - startedAt)
+  const threw = (error: unknown): Promise<never> => {
+    running.ended(classified(running, options, error, undefined), tookMs(running, startedAt))
+    return rejected(error as Error)
+  }
 
   let result: T | PromiseLike<T>
   try {
     result = call(controller?.signal ?? NEVER)
   } catch (error) {
-    threw(error)
-    return rejected(error as Error)
+    return threw(error)
   }
   if (!isThenable(result)) return Promise.resolve(answered(result))
-  if (timeoutMs === null) {
-    return Promise.resolve(result).then(answered, (error: Error) => {
-      threw(error)
-      return rejected(error)
-    })
-  }
+  if (timeoutMs === null) return Promise.resolve(result).then(answered, threw)
   return limited(result, timeoutMs, controller, {
     clock,
     answered,
-    threw,
-    late: () => running.ended('failure', clock.monotonic() - startedAt),
+    threw: error => void threw(error).catch(() => undefined),
+    late: () => running.ended('failure', tookMs(running, startedAt)),
   })
+}
+
+function tookMs({ isTimed, clock }: Pick<Running<unknown>, 'isTimed' | 'clock'>, startedAt: number): number {
+  return isTimed ? clock.monotonic() - startedAt : 0
 }
 
 function limited<T>(

@@ -239,8 +239,12 @@ t.test('a valve reports once a second what it was used for, and that it moved', 
   t.match(rows.at(-1), { flag: 'vendor', variation: 'auto', state: 'cut', admit: 0, trips: 1 })
 })
 
-t.test('how calls ended is reported for the flag as well', async t => {
-  const { client, server, valve } = await scene(t)
+t.test('how calls ended is reported for the flag as well, where a rollout chose the setting', async t => {
+  const weights = [
+    { variation: 'auto', weight: 100_000 },
+    { variation: 'half', weight: 0 },
+  ]
+  const { client, server, valve } = await scene(t, valveFlag(AUTO, { fallthrough: { rollout: { weights } } }))
   await valve.run({ targetingKey: 'a' }, () => 1)
   await valve.run({ targetingKey: 'b' }, broken).catch(() => undefined)
   await client.close()
