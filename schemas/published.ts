@@ -15,6 +15,7 @@ import { holdRequestSchema, holdSchema } from './hold.ts'
 import { hookDeliverySchema, hookInputSchema, hookPatchSchema, hookSchema } from './hook.ts'
 import { instanceSchema, receiptsSchema } from './instance.ts'
 import { killRequestSchema, killSchema } from './kill.ts'
+import { planEvidenceSchema, planInputSchema, planSchema, scheduleInputSchema, scheduleSchema } from './plan.ts'
 import { environmentSchema, projectSchema } from './project.ts'
 import { rulesetInputSchema, rulesetSchema } from './ruleset.ts'
 import { segmentInputSchema, segmentPatchSchema, segmentSchema } from './segment.ts'
@@ -47,12 +48,17 @@ export const PUBLISHED = {
   Instance: instanceSchema,
   Kill: killSchema,
   KillRequest: killRequestSchema,
+  Plan: planSchema,
+  PlanEvidence: planEvidenceSchema,
+  PlanInput: planInputSchema,
   Project: projectSchema,
   RateValue: rateValueSchema,
   Receipts: receiptsSchema,
   Rollout: rolloutSchema,
   Ruleset: rulesetSchema,
   RulesetInput: rulesetInputSchema,
+  Schedule: scheduleSchema,
+  ScheduleInput: scheduleInputSchema,
   Segment: segmentSchema,
   SegmentInput: segmentInputSchema,
   SegmentPatch: segmentPatchSchema,

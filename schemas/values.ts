@@ -135,10 +135,7 @@ export const valveValueSchema = z
       z.enum(['auto', 'flow', 'throttle', 'cut']),
       'auto moves by itself, flow lets everything through, throttle the share `admit`, cut nothing.',
     ),
-    admit: described(
-      z.number().min(0).max(1),
-      'With throttle: the share of calls let through.',
-    ).optional(),
+    admit: described(z.number().min(0).max(1), 'With throttle: the share of calls let through.').optional(),
     breaker: breakerSchema.optional(),
     adaptive: adaptiveSchema.optional(),
     fallback: described(z.string().max(128), 'What the application is to do instead, in a word of its own, such as `cached`.').optional(),
