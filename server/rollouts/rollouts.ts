@@ -54,6 +54,7 @@ export interface Asking {
   readonly actor: Actor
   readonly comment: string | null
   readonly dryRun: boolean
+  readonly also?: By['also']
 }
 
 export interface PlanWritten {
@@ -221,7 +222,7 @@ export async function openRollouts(parts: RolloutsParts): Promise<RolloutsHandle
         evenIfStorageFails: action === 'rollout.revert',
         plan(state) {
           made = make(findPlan(state, key), findFlag(state, key), state)
-          return editsOf(state, made)
+          return [...editsOf(state, made), ...(asking.also?.(state) ?? [])]
         },
       })
     // The words of what is done are known only once it is planned: a dry run of the same says them.
@@ -446,8 +447,8 @@ function actorOf(plan: Plan): Actor {
   return { kind: 'system', id: 'rollout', name: `rollout "${plan.key}"` }
 }
 
-function askingOf({ actor, comment, dryRun = false }: By): Asking {
-  return { actor, comment, dryRun }
+function askingOf({ actor, comment, dryRun = false, also }: By): Asking {
+  return { actor, comment, dryRun, also }
 }
 
 function isEnded({ state }: Plan): boolean {

@@ -434,3 +434,21 @@ t.test('one that fails says so once, and acts when it can', async t => {
   t.equal(world.flag('checkout').kills.length, 1)
   t.equal(world.notices.length, 1)
 })
+
+t.test('what a trigger does to a valve or a rollout is one entry with what it remembers', async t => {
+  const world = await begin(t)
+  await world.call('POST', '/flags', { key: 'vendor', kind: 'safety-valve', enabled: true })
+  await world.call('PATCH', '/flags/ledger', { fallthrough: { variation: 'off' } })
+  await world.call('POST', '/rollouts/ledger', { variation: 'on', steps: [{ percent: 10, holdMs: 3_600_000 }, { percent: 100 }] })
+  const throttle = { action: 'throttle-valve', flag: 'vendor', percents: [50, 0] }
+  await world.call('POST', '/triggers', { key: 'valve', when: {}, do: throttle })
+  await world.call('POST', '/triggers', { key: 'hold', when: {}, do: { action: 'hold-rollout', flag: 'ledger' } })
+  const before = world.revision()
+  // A hook that may not act may hold all the same.
+  await world.alerts.tell([now(world, { hook: 'weak', dedupKey: 'weak' })], { mayAct: false })
+  t.strictSame(await world.actions(before), ['rollout.hold'])
+  await world.alerts.tell([now(world)])
+  t.strictSame(await world.actions(before), ['rollout.hold', 'valve.throttle'])
+  t.strictSame(world.trigger('hold').tripped?.revisions, [before + 1])
+  t.match(world.trigger('valve').tripped, { revisions: [before + 2], step: 1, version: world.flag('vendor').version })
+})
