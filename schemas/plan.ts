@@ -70,15 +70,17 @@ function guardsWith<F extends { id: z.ZodType; role: z.ZodType }>(fields: F) {
     z.strictObject({
       type: z.literal('promql'),
       ...shared,
-      address: z.url({ protocol: /^https?$/ }).max(2_000),
+      /** The root of the Prometheus, as in `https://prometheus.example.com`. What is not public has to be in `SLUICE_EGRESS_ALLOW`. */
+      address: z.url({ protocol: /^https?$/ }).max(1_000),
+      /** Gives one number: a scalar, or a vector of one element. */
       query: z.string().min(1).max(4_000),
       op: z.enum(['>', '>=', '<', '<=']),
       threshold: z.number(),
       /** Default: 30 s. */
       intervalMs: z.number().int().min(5_000).max(3_600_000).optional(),
-      /** Nothing is asked for so long after the first step began. Default: 0. */
+      /** Nothing is asked for so long after a step began. Default: 0. */
       initialDelayMs: durationMs.optional(),
-      /** So many bad answers are borne. Default: 0. */
+      /** So many bad answers are borne in a step. Default: 0. */
       failureLimit: count.max(1_000).optional(),
       /** So many failed requests in a row are borne, then it holds. Default: 4. */
       consecutiveErrorLimit: count.max(1_000).optional(),
@@ -281,6 +283,21 @@ export const planEvidenceSchema = z
         control: trialsSchema.nullable(),
         /** Holds at every look, with 95 %. */
         relativeRisk: z.object({ estimate: z.number().nullable(), low: z.number(), high: z.number().nullable() }).nullable(),
+        /** Of a hard limit (`promql`): the last answer, when it was looked at last, and what follows. */
+        limit: z
+          .object({
+            /** Null before the first, and for an answer without data. */
+            value: z.number().nullable(),
+            op: z.string(),
+            threshold: z.number(),
+            at: momentSchema.nullable(),
+            verdict: z.enum(['waiting', 'passing', 'holding', 'failed']),
+            looks: count,
+            failures: count,
+            /** Why the last look gave no answer. */
+            problem: z.string().nullable(),
+          })
+          .nullable(),
       }),
     ),
     /** With the traffic of the last five minutes. */

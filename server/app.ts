@@ -42,6 +42,7 @@ import { openOutcomes } from './outcomes/outcomes.ts'
 import { outcomeRoutes } from './outcomes/routes.ts'
 import { openapiRoutes } from './openapi/routes.ts'
 import { projectRoutes } from './projects/routes.ts'
+import { measureThrough } from './rollouts/promql.ts'
 import { openRollouts } from './rollouts/rollouts.ts'
 import { rolloutRoutes } from './rollouts/routes.ts'
 import { openRulesets } from './rulesets/prepared.ts'
@@ -149,7 +150,7 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
     alerts,
     valves,
     notices: notifying,
-    measure: null,
+    measure: measureThrough(egress),
   })
   const services: Services = {
     config,

@@ -18,7 +18,7 @@ export const TIMEOUT_MS = 15_000
 const CONNECT_TIMEOUT_MS = 5_000
 export const ANSWER_BYTES_MAX = 64 * 1024
 const ADDRESSES_TRIED = 4
-const URL_LENGTH_MAX = 2_000
+export const URL_LENGTH_MAX = 2_000
 
 export interface Outgoing {
   readonly url: string

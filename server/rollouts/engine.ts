@@ -45,6 +45,8 @@ export interface Seen {
   readonly skewed: string | null
   /** Hard limits whose source says nothing: why. */
   readonly blind: string | null
+  /** Hard limits of which the next look decides: what is said of the first. */
+  readonly unsettled: string | null
   /** Whether the guards that compare have ruled out harm. */
   readonly isClear: boolean
   /** What they have seen so far, as a sentence for the log. */
@@ -57,6 +59,7 @@ export const NOTHING_SEEN: Seen = {
   fired: [],
   skewed: null,
   blind: null,
+  unsettled: null,
   isClear: false,
   text: '',
 }
@@ -152,7 +155,8 @@ function decideStep(plan: Plan, seen: Seen, time: Time): Decision {
   const leftMs = Math.max(0, holdMs - time.inStepMs)
   const has = seen.text === '' ? '' : `; ${seen.text}`
 
-  if (gate === 'evidence' && seen.isClear && seen.exposures >= minExposures) {
+  const isBlind = seen.blind !== null || seen.unsettled !== null
+  if (gate === 'evidence' && seen.isClear && !isBlind && seen.exposures >= minExposures) {
     const leastMs = Math.min(holdMs, EVIDENCE_LEAST_MS) - time.inStepMs
     if (leastMs <= 0) return leave(plan, index, `evidence rules out harm${has}`)
     if (leastMs < leftMs) return stay(nextKind(plan, index), `evidence rules out harm${has}`, leastMs, time.now)
@@ -166,6 +170,7 @@ function decideStep(plan: Plan, seen: Seen, time: Time): Decision {
     return act({ kind: 'hold', cause: 'no-data', text: silenceText(plan, seen), guard: null })
   }
   if (seen.blind !== null) return act({ kind: 'hold', cause: 'no-data', text: seen.blind, guard: null })
+  if (seen.unsettled !== null) return stay('data', `waits for the next look at a hard limit: ${seen.unsettled}`)
 
   const least = gate === 'evidence' ? Math.max(minExposures, EVIDENCE_EXPOSURES) : minExposures
   if (seen.exposures < least)

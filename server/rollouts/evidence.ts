@@ -4,8 +4,9 @@
  */
 import type { Flag } from '../../schemas/flag.ts'
 import { WEIGHT_TOTAL } from '../../schemas/limits.ts'
-import type { Guard, Numbers, Plan, PlanStep } from '../../schemas/plan.ts'
+import type { Guard, Numbers, Plan, PlanEvidence, PlanStep } from '../../schemas/plan.ts'
 import { SLICE_MS } from '../../schemas/protocol.ts'
+import { moment } from '../clock.ts'
 import { type Fired, guardsAt, type Seen } from './engine.ts'
 import { isShare } from './make.ts'
 import { isAlone, stepWeight } from './serve.ts'
@@ -31,6 +32,8 @@ export const POINTS_MAX = 240
 /** Slices that the traffic is averaged over. */
 const TRAFFIC_SLICES = 30
 const MISMATCH_SHARE = 0.001
+/** A look at a hard limit that is later than this is missed; an answer takes 15 s at most. */
+const LATE_MS = 20_000
 /** After a step the shares of what is reported are mixed for so long: instances hear of it, and report what was, at different times. */
 const MIXED_MS = 3 * SLICE_MS
 
@@ -206,18 +209,33 @@ export function withLook(evidence: Evidence, guard: Guard, look: Look, now: numb
 
 /** The hard limits that are to be looked at by now. */
 export function dueLooks(evidence: Evidence, plan: Plan, now: number): (Guard & { type: 'promql' })[] {
+  return limitsAt(evidence, plan).flatMap(([guard, state]) => {
+    // A moment that is still to come was written by a wall clock that has been set back since.
+    const isAhead = (state.lookedAt ?? state.beganAt) > now
+    return isAhead || nextLook(hardLimitOf(guard), state) <= now ? [guard] : []
+  })
+}
+
+/** In how many ms the next look at a hard limit is due; null without one. */
+export function nextLookInMs(evidence: Evidence, plan: Plan, now: number): number | null {
+  const due = limitsAt(evidence, plan).map(([guard, state]) => nextLook(hardLimitOf(guard), state))
+  return due.length === 0 ? null : Math.max(0, Math.min(...due) - now)
+}
+
+/** The hard limits of the step that stands, with what is known of each. */
+function limitsAt(evidence: Evidence, plan: Plan): (readonly [Guard & { type: 'promql' }, HardLimitState])[] {
   return guardsAt(plan, plan.steps[evidence.step]).flatMap(guard => {
     const state = evidence.limits[guard.id]
-    return guard.type === 'promql' && state !== undefined && nextLook(hardLimitOf(guard), state) <= now ? [guard] : []
+    return guard.type === 'promql' && state !== undefined ? [[guard, state] as const] : []
   })
 }
 
 /** What the engine decides by. */
-export function seenOf(evidence: Evidence, plan: Plan): Seen {
+export function seenOf(evidence: Evidence, plan: Plan, now: number): Seen {
   const said = verdict(evidence.statistics)
   const watching = guardsAt(plan, plan.steps[evidence.step])
   const fired = [...surely(evidence, said, watching, allGuards(plan)), ...watching.flatMap(guard => spoken(evidence, guard))]
-  const blind = watching.flatMap(guard => blindness(evidence, guard))
+  const limits = limitsAt(evidence, plan).filter(([guard]) => guard.dryRun !== true)
   const compared = said.guards.filter(({ key }) =>
     watching.some(guard => guard.id === key && guard.role === 'guardrail' && guard.dryRun !== true),
   )
@@ -226,7 +244,8 @@ export function seenOf(evidence: Evidence, plan: Plan): Seen {
     quietMs: { treatment: quietMs(evidence.quiet.treatment), control: quietMs(evidence.quiet.control) },
     fired,
     skewed: skewText(said),
-    blind: blind[0] ?? null,
+    blind: firstText(limits, isBlind),
+    unsettled: firstText(limits, (limit, state) => isUnsettled(limit, state, now)),
     isClear: compared.length > 0 && compared.every(guard => guard.isClear) && said.share.kind === 'as-configured',
     text: summary(evidence, said),
   }
@@ -252,20 +271,22 @@ export interface GuardView {
   readonly treatment: Trials | null
   readonly control: Trials | null
   readonly relativeRisk: { readonly estimate: number | null; readonly low: number; readonly high: number | null } | null
+  readonly limit: PlanEvidence['guards'][number]['limit']
   readonly state: 'watching' | 'fired' | 'blind'
   readonly text: string
 }
 
 export function guardView(evidence: Evidence, guard: Guard): GuardView {
-  const nothing = { logE: null, logClear: null, treatment: null, control: null, relativeRisk: null }
+  const nothing = { logE: null, logClear: null, treatment: null, control: null, relativeRisk: null, limit: null }
   if (isShare(guard)) {
     const numbers = verdict(evidence.statistics).guards.find(each => each.key === guard.id)
-    if (numbers === undefined) return { ...nothing, state: 'watching', text: 'nothing seen yet' }
+    if (numbers === undefined) return { ...nothing, state: 'watching', text: `${guard.id}: nothing seen yet` }
     const { logE, logA, trials, relativeRisk } = numbers
     return {
       logE,
       logClear: logA,
       ...trials,
+      limit: null,
       relativeRisk: { estimate: relativeRisk.estimate, low: relativeRisk.low, high: relativeRisk.high },
       state: numbers.isHarm ? 'fired' : 'watching',
       text: comparedText(guard, trials, relativeRisk, logE),
@@ -273,18 +294,30 @@ export function guardView(evidence: Evidence, guard: Guard): GuardView {
   }
   if (guard.type === 'promql') {
     const state = evidence.limits[guard.id]
-    const said = state === undefined ? null : limitVerdict(hardLimitOf(guard), state)
+    if (state === undefined) return { ...nothing, state: 'watching', text: `${guard.id}: not looked at yet` }
+    const limit = hardLimitOf(guard)
+    const said = limitVerdict(limit, state)
     return {
       ...nothing,
-      state: said?.kind === 'failed' ? 'fired' : said?.kind === 'holding' ? 'blind' : 'watching',
-      text: said?.why ?? 'not looked at yet',
+      limit: {
+        value: state.last?.kind === 'value' ? state.last.value : null,
+        op: guard.op,
+        threshold: guard.threshold,
+        at: state.lookedAt === null ? null : moment(state.lookedAt),
+        verdict: said.kind,
+        looks: state.looks,
+        failures: state.failures,
+        problem: state.problem,
+      },
+      state: said.kind === 'failed' ? 'fired' : isBlind(limit, state) ? 'blind' : 'watching',
+      text: `${guard.id}: ${said.why}`,
     }
   }
   const trip = evidence.tripped[guard.id]
   return {
     ...nothing,
     state: trip === undefined ? 'watching' : 'fired',
-    text: trip?.text ?? (guard.type === 'valve' ? `valve ${guard.flag} flows` : 'no alert that matches'),
+    text: `${guard.id}: ${trip?.text ?? (guard.type === 'valve' ? `valve ${guard.flag} flows` : 'no alert that matches')}`,
   }
 }
 
@@ -396,11 +429,28 @@ function spoken(evidence: Evidence, guard: Guard): Fired[] {
   ]
 }
 
-function blindness(evidence: Evidence, guard: Guard): string[] {
-  const limit = guard.type === 'promql' && guard.dryRun !== true ? evidence.limits[guard.id] : undefined
-  if (guard.type !== 'promql' || limit === undefined) return []
-  const said = limitVerdict(hardLimitOf(guard), limit)
-  return said.kind === 'holding' || said.kind === 'waiting' ? [`${guard.id}: ${said.why}`] : []
+/** What is said of the first limit that is so. */
+function firstText(
+  limits: readonly (readonly [Guard & { type: 'promql' }, HardLimitState])[],
+  is: (limit: HardLimit, state: HardLimitState) => boolean,
+): string | null {
+  const [guard, state] = limits.find(each => is(hardLimitOf(each[0]), each[1])) ?? []
+  return guard === undefined || state === undefined ? null : `${guard.id}: ${limitVerdict(hardLimitOf(guard), state).why}`
+}
+
+/** The source says nothing, or not any more. */
+function isBlind(limit: HardLimit, state: HardLimitState): boolean {
+  return limitVerdict(limit, state).kind === 'holding' && !isBorne(state)
+}
+
+/** Not looked at yet; broken, and borne once more; or a look is missing, since the server was down or the source is slow to answer. */
+function isUnsettled(limit: HardLimit, state: HardLimitState, now: number): boolean {
+  const { kind } = limitVerdict(limit, state)
+  return kind === 'waiting' || (kind === 'holding' && isBorne(state)) || nextLook(limit, state) + LATE_MS < now
+}
+
+function isBorne({ last, consecutiveErrors }: HardLimitState): boolean {
+  return last?.kind === 'value' && consecutiveErrors === 0
 }
 
 function comparedText(

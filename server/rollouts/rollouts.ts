@@ -31,7 +31,7 @@ import {
   type Transition,
 } from './transitions.ts'
 import type { Evidence } from './evidence.ts'
-import { openWatch, type Watched, type WatchParts } from './watch.ts'
+import { nameOf, openWatch, partsOf, type Watched, type WatchParts } from './watch.ts'
 
 /** How long instances are waited for before what stood before counts as put back. */
 const SETTLE_MS = 30_000
@@ -294,7 +294,7 @@ export async function openRollouts(parts: RolloutsParts): Promise<RolloutsHandle
           const flag = findFlag(state, key)
           refuseStanding(state, key)
           const { plan, problems } = makePlan(flag, input, run)
-          if (plan === null) throw invalid(state, key, problems)
+          if (plan === null) throw invalid(name, key, problems)
           if (!isNow) {
             made = plan
             return [{ type: 'plan', key, after: plan }]
@@ -496,10 +496,10 @@ function cannot(log: string, plan: Plan, why: string): SluiceError {
   return new SluiceError('PLAN_STATE', `The rollout of "${plan.key}" in "${log}": ${why}.`)
 }
 
-function invalid(state: State, key: string, problems: readonly ErrorDetail[]): SluiceError {
+export function invalid(log: string, key: string, problems: readonly ErrorDetail[]): SluiceError {
   const [first] = problems
   const more = problems.length > 1 ? ` (${problems.length - 1} more in details)` : ''
-  return new SluiceError('INVALID_PLAN', `A rollout of "${key}" in "${state.log}": ${first?.path} ${first?.message}${more}`, {
+  return new SluiceError('INVALID_PLAN', `A rollout of "${key}" in "${log}": ${first?.path} ${first?.message}${more}`, {
     details: problems.slice(0, 50),
   })
 }
@@ -516,14 +516,4 @@ function shortened(text: string): string {
 
 function newRun(): string {
   return `p_${randomBytes(6).toString('hex')}`
-}
-
-function nameOf(log: string, flag: string): string {
-  return `${log}/${flag}`
-}
-
-/** Of the name of a plan: a flag's key has no slash. */
-function partsOf(name: string): [log: string, flag: string] {
-  const at = name.lastIndexOf('/')
-  return [name.slice(0, at), name.slice(at + 1)]
 }

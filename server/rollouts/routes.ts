@@ -10,7 +10,8 @@ import { findFlag } from '../flags/find.ts'
 import { type Call, route, writeQuerySchema } from '../http/route.ts'
 import { leftBy, writeFields, written } from '../http/write.ts'
 import type { Services } from '../services.ts'
-import type { Asking, PlanWritten, RolloutsHandle } from './rollouts.ts'
+import { addressProblems } from './promql.ts'
+import { type Asking, invalid, type PlanWritten, type RolloutsHandle } from './rollouts.ts'
 import { evidenceView } from './view.ts'
 
 const ROLLOUTS = '/api/v1/projects/:project/environments/:environment/rollouts'
@@ -108,6 +109,8 @@ export function rolloutRoutes(app: FastifyInstance, services: Services, rollouts
       const log = environmentLog(services, call.params)
       const { comment: _comment, ...input } = call.body
       const asking = writeFields(call)
+      const problems = await addressProblems(call.body, services.egress)
+      if (problems.length > 0) throw invalid(log, call.params.flag ?? '', problems)
       const done = await rollouts.make(log, call.params.flag ?? '', input, asking)
       if (asking.dryRun) call.reply.code(200)
       return answer(services, rollouts, log, done, asking)

@@ -14,7 +14,7 @@ const DETECT_MS = 600_000
 /** What people ask first: would we notice twice as many errors? */
 const RISK_ASKED = 2
 
-export function evidenceView(plan: Plan, outlook: Outlook, evidence: Evidence | null, { inStepMs }: Time): PlanEvidence {
+export function evidenceView(plan: Plan, outlook: Outlook, evidence: Evidence | null, { inStepMs, now }: Time): PlanEvidence {
   const index = plan.step ?? 0
   const step = plan.steps[index]
   const weight = stepWeight(plan, index) / WEIGHT_TOTAL
@@ -53,7 +53,7 @@ export function evidenceView(plan: Plan, outlook: Outlook, evidence: Evidence | 
     }
   }
   const said = verdict(evidence.statistics)
-  const seen = seenOf(evidence, plan)
+  const seen = seenOf(evidence, plan, now)
   return {
     ...base,
     slices: evidence.slices,

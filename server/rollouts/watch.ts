@@ -7,10 +7,22 @@ import { ALERT_SEVERITIES, type Alert } from '../../schemas/alert.ts'
 import type { Flag } from '../../schemas/flag.ts'
 import type { Guard, Plan } from '../../schemas/plan.ts'
 import type { Clock } from '../clock.ts'
+import { openTimetable } from '../schedules/timetable.ts'
 import type { Alerts, Valves } from '../services.ts'
 import type { EvidenceStorage } from '../storage/evidence.ts'
 import { guardsAt, NOTHING_SEEN, type Seen } from './engine.ts'
-import { dueLooks, type Evidence, followed, type FlagSlice, revivedEvidence, seenOf, withLook, withSlice, withTrip } from './evidence.ts'
+import {
+  dueLooks,
+  type Evidence,
+  followed,
+  type FlagSlice,
+  nextLookInMs,
+  revivedEvidence,
+  seenOf,
+  withLook,
+  withSlice,
+  withTrip,
+} from './evidence.ts'
 import type { Look } from './statistics/types.ts'
 
 /** Ask what a hard limit is about. Null: it answers, and has no data. Rejects when it does not answer. */
@@ -61,7 +73,6 @@ export async function openWatch(
 ): Promise<Watch> {
   const { clock, logger, storage, slices, alerts, valves, measure } = parts
   const known = new Map<string, Evidence>()
-  const looking = new Set<string>()
   let saving: Promise<void> = Promise.resolve()
   let isIll = false
   let closed = false
@@ -105,19 +116,25 @@ export async function openWatch(
     return saving
   }
 
+  /** The hard limits of one plan that are due; answers when the next is. */
+  const looks = openTimetable(parts, 'A hard limit', async name => {
+    const [log, flag] = partsOf(name)
+    const plan = standing(log, flag)
+    const evidence = plan === undefined ? null : current(log, plan)
+    if (plan === undefined || evidence === null || (plan.state !== 'running' && plan.state !== 'held')) return null
+    const due = dueLooks(evidence, plan, clock.now())
+    await Promise.all(due.map(guard => look(log, plan, guard)))
+    const after = known.get(name)
+    return after === undefined ? null : nextLookInMs(after, plan, clock.now())
+  })
+
   const look = async (log: string, plan: Plan, guard: Guard & { type: 'promql' }): Promise<void> => {
-    const name = `${nameOf(log, plan.key)} ${guard.id}`
-    if (looking.has(name)) return
-    looking.add(name)
-    try {
-      const found = await lookAt(guard)
-      const evidence = known.get(nameOf(log, plan.key))
-      if (evidence === undefined || evidence.run !== plan.run || closed) return
-      known.set(nameOf(log, plan.key), withLook(evidence, guard, found, clock.now()))
-      changed(log, plan.key)
-    } finally {
-      looking.delete(name)
-    }
+    const found = await lookAt(guard)
+    const evidence = known.get(nameOf(log, plan.key))
+    // It may stand on another step by now, where the limit began anew.
+    if (evidence === undefined || evidence.run !== plan.run || evidence.since !== (plan.since ?? '') || closed) return
+    known.set(nameOf(log, plan.key), withLook(evidence, guard, found, clock.now()))
+    changed(log, plan.key)
   }
 
   const lookAt = async (guard: Guard & { type: 'promql' }): Promise<Look> => {
@@ -155,7 +172,6 @@ export async function openWatch(
         if (evidence === null) continue
         known.set(nameOf(log, plan.key), withSlice(evidence, plan, flag, { startedAt, endedAt, sums: closed.of(log, plan.key) }))
         touched.push([log, plan.key])
-        for (const guard of dueLooks(evidence, plan, clock.now())) void look(log, plan, guard)
       }
       void save(touched)
       for (const [log, flag] of touched) changed(log, flag)
@@ -178,7 +194,9 @@ export async function openWatch(
   return {
     seen(log, plan) {
       const evidence = current(log, plan)
-      return evidence === null ? NOTHING_SEEN : seenOf(evidence, plan)
+      if (evidence === null) return NOTHING_SEEN
+      if (Object.keys(evidence.limits).length > 0) looks.now(nameOf(log, plan.key))
+      return seenOf(evidence, plan, clock.now())
     },
     evidence: current,
     saidOnce(log, plan, guard) {
@@ -191,6 +209,8 @@ export async function openWatch(
     async close() {
       closed = true
       for (const stop of stops) stop?.()
+      // What is being asked may take its time; nobody waits for the answer any more.
+      void looks.close()
       await saving
     },
   }
@@ -208,6 +228,12 @@ function selects({ hooks, labels, severity }: Guard & { type: 'alert' }, alert: 
   )
 }
 
-function nameOf(log: string, flag: string): string {
+export function nameOf(log: string, flag: string): string {
   return `${log}/${flag}`
+}
+
+/** Of the name of a plan: a flag's key has no slash. */
+export function partsOf(name: string): [log: string, flag: string] {
+  const at = name.lastIndexOf('/')
+  return [name.slice(0, at), name.slice(at + 1)]
 }

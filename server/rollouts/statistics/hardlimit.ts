@@ -50,12 +50,17 @@ export function limitVerdict(limit: HardLimit, state: HardLimitState): HardLimit
   if (isBroken(limit, last.value)) {
     return {
       kind: 'holding',
-      why: `It is ${last.value}, which is ${op} ${threshold}: ${failures} such looks of ${failureLimit} that are borne.`,
+      why: `It is ${valueText(last.value)}, which is ${op} ${threshold}: ${failures} such looks of ${failureLimit} that are borne.`,
     }
   }
-  return { kind: 'passing', why: `It is ${last.value}; ${op} ${threshold} would be broken.` }
+  return { kind: 'passing', why: `It is ${valueText(last.value)}; ${op} ${threshold} would be harm.` }
 }
 
 function isBroken({ op, threshold }: HardLimit, value: number): boolean {
   return BROKEN[op](value, threshold)
+}
+
+/** The largest number stands for infinity, which JSON does not have. */
+function valueText(value: number): string {
+  return Math.abs(value) === Number.MAX_VALUE ? `${value < 0 ? '-' : ''}infinity` : String(Number(value.toPrecision(6)))
 }

@@ -78,6 +78,7 @@ const seens: fc.Arbitrary<Seen> = fc.record({
   fired: fc.constant([]),
   skewed: fc.constantFrom(null, null, null, 'skewed'),
   blind: fc.constantFrom(null, null, null, 'blind'),
+  unsettled: fc.constantFrom(null, null, null, 'not looked at'),
   isClear: fc.boolean(),
   text: fc.constant(''),
 })
@@ -143,6 +144,7 @@ t.test(
           must(seen.exposures >= step.minExposures, 'its exposures')
           must(step.gate !== 'approval' || from.approvals.some(each => each.step === index), 'its approval')
           must(seen.skewed === null, 'its share')
+          must(seen.blind === null && seen.unsettled === null, 'its limits')
           must(early || from.guards.length === 0 || seen.quietMs.treatment !== null, 'its data')
           for (const passed of from.steps.slice(index + 1, to)) {
             must(passed.gate === 'time' && passed.minExposures === 0 && from.guards.length === 0, 'passed over')
