@@ -1,6 +1,8 @@
 /** The stories, in the order they are told. */
+import { alertStorm } from './alert-storm.ts'
 import { auditLog } from './audit-log.ts'
 import { darkServer } from './dark-server.ts'
+import { forgedDeliveries } from './forged-deliveries.ts'
 import { ledgerMigration } from './ledger-migration.ts'
 import { misspeltFlag } from './misspelt-flag.ts'
 import { noisyAccount } from './noisy-account.ts'
@@ -18,4 +20,6 @@ export const stories: readonly Story[] = [
   misspeltFlag,
   noisyAccount,
   sickVendor,
+  forgedDeliveries,
+  alertStorm,
 ]

@@ -3,6 +3,7 @@
  * command line as an operator types it. The same stories run as tests and, with their lines printed, as the demo.
  */
 import { spawn } from 'node:child_process'
+import { setTimeout as wait } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { Flag, FlagInput } from '../../schemas/flag.ts'
 import type { Instance } from '../../schemas/instance.ts'
@@ -12,6 +13,8 @@ import { openShop, type Shop } from './shop.ts'
 
 /** How long anything may take before a story fails: generous, because machines are busy. */
 const PATIENCE_MS = 60_000
+/** Between two looks, where nothing tells of itself. */
+const LOOK_MS = 200
 const PROJECT = '/api/v1/projects/default'
 const CLI = fileURLToPath(new URL('../../cli/main.js', import.meta.url))
 
@@ -24,6 +27,8 @@ export interface Told {
 
 export interface Story {
   readonly title: string
+  /** More variables for the server. */
+  readonly environment?: Readonly<Record<string, string>>
   play(stage: Stage): Promise<void>
 }
 
@@ -46,17 +51,24 @@ export interface Stage extends Told {
   sluice(line: string): Promise<string>
   /** Waits until it holds for every shop, looking again after each change that reaches it. */
   until(shops: readonly Shop[], holds: (shop: Shop) => boolean, what: string): Promise<void>
+  /** Looks again and again until it holds: for what the server knows, and no shop is told of. */
+  eventually(holds: () => Promise<boolean>, what: string): Promise<void>
   /** The server goes dark, as with `kill -9`. */
   serverDies(): Promise<void>
   /** The server comes back on the same port with the same data. */
   serverReturns(): Promise<void>
   /** As for an upgrade: it ends in its own time and comes back. */
   serverRestarts(): Promise<void>
+  /** Run at the end of the story, however it ends. */
+  teardown(run: () => unknown): void
 }
 
 /** Sets a stage, plays one story on it, and clears it whatever happens. */
 export async function play(story: Story, told: Told, folder: string): Promise<void> {
-  let server: ServerProcess = await startProcess({ data: `${folder}/data` })
+  const { environment = {} } = story
+  const start = (options: { port?: number; adminKey?: string } = {}): Promise<ServerProcess> =>
+    startProcess({ data: `${folder}/data`, environment, ...options })
+  let server: ServerProcess = await start()
   const open: Shop[] = []
   const ends: (() => unknown)[] = []
   const { port, adminKey } = server
@@ -97,7 +109,7 @@ export async function play(story: Story, told: Told, folder: string): Promise<vo
       return Promise.all(Array.from({ length: count }, (_, i) => stage.shop(`shop-${i + 1}`, options)))
     },
     async shopsFarAway(count) {
-      const proxy = await startProxy({ teardown: run => void ends.push(run) }, server.url)
+      const proxy = await startProxy(stage, server.url)
       const names = Array.from({ length: count }, (_, i) => `far-shop-${i + 1}`)
       return { shops: await Promise.all(names.map(name => stage.shop(name, { url: proxy.url }))), cutOff: isCut => proxy.freeze(isCut) }
     },
@@ -111,15 +123,25 @@ export async function play(story: Story, told: Told, folder: string): Promise<vo
     async until(shops, holds, what) {
       await Promise.all(shops.map(shop => untilOne(shop, holds, what)))
     },
+    async eventually(holds, what) {
+      const end = performance.now() + PATIENCE_MS
+      while (!(await holds())) {
+        if (performance.now() > end) throw new Error(`after ${PATIENCE_MS / 1000} s it still did not hold that ${what}`)
+        await wait(LOOK_MS)
+      }
+    },
     async serverDies() {
       await server.kill()
     },
     async serverReturns() {
-      server = await startProcess({ data: `${folder}/data`, port, adminKey })
+      server = await start({ port, adminKey })
     },
     async serverRestarts() {
       await server.stop()
       await stage.serverReturns()
+    },
+    teardown(run) {
+      ends.push(run)
     },
   }
 
@@ -131,7 +153,7 @@ export async function play(story: Story, told: Told, folder: string): Promise<vo
     await story.play(stage)
   } finally {
     await Promise.allSettled(open.map(shop => shop.close()))
-    for (const end of ends) end()
+    await Promise.allSettled(ends.map(async end => end()))
     await server.stop()
   }
 }

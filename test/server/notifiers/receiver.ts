@@ -1,7 +1,6 @@
 /** A real place that notifiers send to: it remembers what came and answers as it is told. */
 import { createServer, type IncomingHttpHeaders } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { Test } from 'tap'
 import type { Loose } from '../start.ts'
 
 /** What receivers need the server to allow. */
@@ -30,7 +29,7 @@ export interface Receiver {
   nth(number: number): Promise<Received>
 }
 
-export async function startReceiver(t: Test): Promise<Receiver> {
+export async function startReceiver(t: { teardown(run: () => unknown): void }): Promise<Receiver> {
   const received: Received[] = []
   const waiters = new Set<() => void>()
   let answers: ReceiverAnswer[] = [200]
