@@ -135,7 +135,10 @@ export const valveValueSchema = z
       z.enum(['auto', 'flow', 'throttle', 'cut']),
       'auto moves by itself, flow lets everything through, throttle the share `admit`, cut nothing.',
     ),
-    admit: described(z.number().min(0).max(1), 'With throttle: the share of calls let through.').optional(),
+    admit: described(
+      z.number().min(0).max(1),
+      'With throttle the share of calls let through; with auto the most of them, below which it moves by itself. Default for auto: 1.',
+    ).optional(),
     breaker: breakerSchema.optional(),
     adaptive: adaptiveSchema.optional(),
     fallback: described(z.string().max(128), 'What the application is to do instead, in a word of its own, such as `cached`.').optional(),

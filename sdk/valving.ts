@@ -173,6 +173,7 @@ export class Valving {
       () => clock.monotonic(),
     )
     this.#keep(held)
+    this.#beginBeside(held)
     const told = this.#told.get(nameOf(flag, variation))
     if (told !== undefined) this.#tellFleet(held, sinceThen(told.fleet, clock.monotonic() - told.at))
     return held
@@ -204,7 +205,21 @@ export class Valving {
     held.usedAt = this.#options.clock.monotonic()
     this.#active.push(held)
     this.#turn(held)
+    this.#beginBeside(held)
     this.#tickLater()
+  }
+
+  /**
+   * The settings of one flag stand before one dependency: a valve that was not in use (its setting is new, or serves again)
+   * begins where the worst of the others stands, or a change of the setting would flood what is sick.
+   */
+  #beginBeside(held: Held): void {
+    let worst: ValveCore | null = null
+    for (const { core, isActive } of this.#valves.get(held.flag)?.values() ?? []) {
+      if (core === held.core || !isActive || core.setting.mode !== 'auto') continue
+      if (worst === null || core.share < worst.share) worst = core
+    }
+    if (worst !== null) held.core.beginAt(worst)
   }
 
   #turn(held: Held): void {

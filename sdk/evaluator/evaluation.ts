@@ -48,7 +48,16 @@ export interface Outcome {
 }
 
 export function outcomeOf(flag: string, evaluation: Evaluation, by: Attribute | null = null): Outcome {
-  return { value: evaluation.value, type: evaluation.type, count: 0, plan: null, valve: null, evaluation: Object.freeze(evaluation), flag, by }
+  return {
+    value: evaluation.value,
+    type: evaluation.type,
+    count: 0,
+    plan: null,
+    valve: null,
+    evaluation: Object.freeze(evaluation),
+    flag,
+    by,
+  }
 }
 
 /** The type of a flag's value or of a caller's default; null for what no flag can hold (null, undefined, a function). */

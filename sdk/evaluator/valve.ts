@@ -72,7 +72,7 @@ export function valveOf(value: unknown): Valve | null {
   return {
     mode,
     // A throttle that does not say how much is refused when written, and does least harm open.
-    admit: mode === 'cut' ? 0 : mode === 'throttle' ? within(value.admit, 0, 1, 1) : 1,
+    admit: mode === 'cut' ? 0 : mode === 'flow' ? 1 : within(value.admit, 0, 1, 1),
     breaker: breakerOf(isObject(value.breaker) ? value.breaker : {}),
     adaptive: adaptiveOf(isObject(value.adaptive) ? value.adaptive : {}),
     fallback: typeof value.fallback === 'string' ? value.fallback : '',

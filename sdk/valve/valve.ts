@@ -59,6 +59,7 @@ export class ValveCore {
   #now: number
   readonly totals: Totals = { calls: 0, failures: 0, slow: 0, rejected: 0, shadowed: 0 }
 
+  /** By itself; `state` says what comes of it below the setting's ceiling. */
   #state: ValveState = 'flowing'
   /** Null until it has moved. */
   #cause: ValveCause | null = null
@@ -95,12 +96,26 @@ export class ValveCore {
   }
 
   get state(): ValveState {
-    return this.#state
+    return this.#shown(this.#state, this.#setting)
   }
 
   /** The share of calls let through now. */
   get admit(): number {
+    return this.#share * this.#ceiling
+  }
+
+  /** The most that an `auto` lets through, however well all goes: the valve moves by itself below it. */
+  get #ceiling(): number {
+    return this.#setting.mode === 'auto' ? this.#setting.admit : 1
+  }
+
+  /** Of what the ceiling lets through: what the valve itself does. */
+  get share(): number {
     return this.#share
+  }
+
+  #shown(state: ValveState, { mode, admit }: Valve): ValveState {
+    return state === 'flowing' && mode === 'auto' && admit < 1 ? (admit === 0 ? 'cut' : 'throttled') : state
   }
 
   get cause(): ValveCause | null {
@@ -126,7 +141,7 @@ export class ValveCore {
 
   /** Nothing is turned away: whoever asks may spare itself a place. */
   get isWide(): boolean {
-    return this.#share === 1
+    return this.#share === 1 && this.#ceiling === 1
   }
 
   /** The setting has changed: what the valve has seen stays, as far as the window is the same. */
@@ -134,12 +149,16 @@ export class ValveCore {
     const { windowMs, buckets } = this.#setting.breaker
     const { breaker, mode } = setting
     const wasAuto = this.#setting.mode === 'auto'
+    const shown = this.state
     this.#setting = setting
     if (breaker.windowMs !== windowMs || breaker.buckets !== buckets)
       this.#window = new Window(breaker.windowMs, breaker.buckets, this.#now)
     if (mode !== 'auto') return this.#hold()
     if (this.#state === 'probing') this.#probing = new Probing(breaker, this.#now)
-    if (wasAuto) return
+    if (wasAuto) {
+      if (this.state !== shown) this.#tell(shown, 'setting')
+      return
+    }
     this.#window.clear(this.#now)
     this.#gate = this.#open = this.#share = 1
     this.#trips = 0
@@ -187,9 +206,10 @@ export class ValveCore {
       const probe = this.#probing.begin(this.#now)
       return probe === 0 ? 'PROBING' : probe
     }
-    // What the gate holds back says nothing about how much is asked of the dependency, and is not the throttle's to count.
-    if (place >= this.#gate) return 'THROTTLED'
-    if (place < this.#share) return 0
+    // What the ceiling and the gate hold back says nothing about how much is asked of the dependency, and is not the throttle's to count.
+    const below = place / this.#ceiling
+    if (!(below < this.#gate)) return 'THROTTLED'
+    if (below < this.#share) return 0
     this.#window.reject()
     return 'THROTTLED'
   }
@@ -319,13 +339,16 @@ export class ValveCore {
   }
 
   #move(to: ValveState, cause: ValveCause): void {
-    const from = this.#state
+    const shown = this.state
     this.#state = to
     this.#cause = cause
     this.#since = this.#now
-    if (from === to) return
+    if (this.state !== shown) this.#tell(shown, cause)
+  }
+
+  #tell(from: ValveState, cause: ValveCause): void {
     const { ended, failures, slow } = this.#window.sums
-    this.#moved({ from, to, cause, calls: ended, failures, slow })
+    this.#moved({ from, to: this.state, cause, calls: ended, failures, slow })
   }
 
   // Probes and the fleet.
@@ -368,6 +391,12 @@ export class ValveCore {
     if (!wasIll || state === 'cut' || state === 'probing') return
     this.#fleetWellAt = now
     if (this.#state === 'probing') this.#recover('fleet', RAMP_FROM)
+  }
+
+  /** Begin where another valve of the same dependency stands, unless this one is narrower or shut already. */
+  beginAt(other: ValveCore): void {
+    if (this.#setting.mode !== 'auto' || this.#state !== 'flowing') return
+    this.#restore(other.#state, other.#share, Math.max(0, other.#openUntil - this.#now), other.#trips)
   }
 
   #restore(state: ValveState, admit: number, retryMs: number, trips: number): void {

@@ -90,7 +90,7 @@ function doubts(
   { mode, admit, breaker, adaptive, isShadow, isFleetTrip }: Valve,
 ): [path: string, code: string, message: string][] {
   const found: [string, string, string][] = []
-  if (mode !== 'throttle' && given.admit !== undefined)
+  if ((mode === 'flow' || mode === 'cut') && given.admit !== undefined)
     found.push(['admit', 'ignored', `admit says nothing with mode "${mode}".`])
   if (mode === 'throttle' && admit === 0) found.push(['admit', 'cut', 'admit 0 lets nothing through: mode "cut" says so in a word.'])
   if (mode !== 'auto') {

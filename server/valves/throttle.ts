@@ -8,7 +8,6 @@ import type { Flag, Rule } from '../../schemas/flag.ts'
 import type { Kill } from '../../schemas/kill.ts'
 import { type Throttle, THROTTLE_PREFIX } from '../../schemas/throttle.ts'
 import type { ValveValue } from '../../schemas/values.ts'
-import type { ValveRecord } from '../../schemas/valve.ts'
 import type { ValveSetting } from '../../schemas/valveusage.ts'
 import { valveOf } from '../../sdk/evaluator/valve.ts'
 import type { Clock } from '../clock.ts'
@@ -118,13 +117,7 @@ async function cut({ log: changeLog, clock }: Collaborators, log: string, key: s
 
 async function narrow(services: Collaborators, log: string, key: string, asked: ThrottleOf, by: By): Promise<Throttled> {
   let planned: Planned | undefined
-  const { commit, elsewhere } = await everywhere(
-    services,
-    log,
-    key,
-    by,
-    (place, flag) => (planned = planThrottle(place, flag, asked, by, services.log.state(log).documents.valve.get(key) ?? null)),
-  )
+  const { commit, elsewhere } = await everywhere(services, log, key, by, (place, flag) => (planned = planThrottle(place, flag, asked, by)))
   if (planned === undefined) throw new Error('a throttle of a valve was not planned')
   const { throttle: made, before, stood, warnings } = planned
   return { commit, throttle: made, kill: null, before, stood, existing: commit.change === null, warnings, elsewhere }
@@ -139,25 +132,18 @@ interface Planned {
 }
 
 /** Pure: what one throttle makes of a flag. */
-export function planThrottle(
-  place: FrontPlace,
-  flag: Flag,
-  asked: ThrottleOf,
-  by: Pick<By, 'actor' | 'comment'>,
-  record: ValveRecord | null,
-): Planned {
+export function planThrottle(place: FrontPlace, flag: Flag, asked: ThrottleOf, by: Pick<By, 'actor' | 'comment'>): Planned {
   const { percent, clauses } = asked
   const reason = reasonOf(asked, by)
   findValve(place.log, flag)
   const before = setFor(flag, clauses)
   const isSystem = by.actor.kind === 'system'
-  const narrowed = before.isAuto && record !== null && record.state !== 'flowing' ? percentOf(record.admit) : 100
-  const passes = Math.min(before.percent, narrowed)
-  if (isSystem && percent >= passes) return { flags: new Map(), throttle: null, before, stood: null, warnings: [refusal(percent, passes)] }
+  if (isSystem && percent >= before.percent)
+    return { flags: new Map(), throttle: null, before, stood: null, warnings: [refusal(percent, before.percent)] }
   const id = frontId(THROTTLE_PREFIX, clauses)
   // Of what they are served below: a throttle that stands is replaced, not built upon.
   const base = (flag.variations.find(each => each.key === firstServed(flag.fallthrough))?.value ?? {}) as Partial<ValveValue>
-  const value = throttledValue(base, percent)
+  const value = throttledValue(base, percent, isSystem)
   const front = { prefix: THROTTLE_PREFIX, id, clauses, reason, value, isShared: true, name: nameOf(value, percent) }
   const lower = (rule: Rule): boolean => isSystem && lets(flag, firstServed(rule.serve)).percent <= percent
   const special = (rule: Rule): boolean => clauses.length === 0 && rule.id.startsWith(THROTTLE_PREFIX) && rule.clauses.length > 0
@@ -167,17 +153,21 @@ export function planThrottle(
   return { flags, throttle: made, before, stood, warnings: warningsOf(flag, made, before, gained) }
 }
 
-/** What the application goes by (its fallback, what is slow) stays; how it moves by itself rests. */
-function throttledValue(base: Partial<ValveValue>, percent: number): ValveValue {
-  const { mode: _mode, admit: _admit, shadow: _shadow, ...rest } = base
+/**
+ * A person's word stands as it is. A system's is the most that is let through: below it the valve goes on moving by itself, so
+ * that an alert never opens what the valve has shut, nor keeps it from shutting.
+ */
+function throttledValue(base: Partial<ValveValue>, percent: number, isSystem: boolean): ValveValue {
+  const { mode, admit: _admit, shadow: _shadow, ...rest } = base
   const admit = Number((percent / 100).toFixed(ADMIT_DIGITS))
+  if (isSystem && mode === 'auto') return { mode, admit, ...rest }
   return percent === 100 ? { mode: 'flow', ...rest } : { mode: 'throttle', admit, ...rest }
 }
 
-/** `valve-50`, `valve-flow`. */
+/** `valve-50`, `valve-flow`, `valve-auto-50`. */
 function nameOf({ mode }: ValveValue, percent: number): string {
   if (mode === 'flow') return `${THROTTLE_PREFIX}flow`
-  return `${THROTTLE_PREFIX}${Number(percent.toFixed(ADMIT_DIGITS - 2))}`
+  return `${THROTTLE_PREFIX}${mode === 'auto' ? 'auto-' : ''}${Number(percent.toFixed(ADMIT_DIGITS - 2))}`
 }
 
 /** Take away what is done by hand for everyone, or by the rule that is named. Error: `THROTTLE_NOT_FOUND` when it is named. */

@@ -253,6 +253,18 @@ t.test('how calls ended is reported for the flag as well, where a rollout chose 
   t.match(rows(), [{ flag: 'vendor', variation: 'auto', contexts: 2, errors: 1, allCalls: 2, allErrors: 1 }])
 })
 
+t.test('another setting of the flag begins where the one that served stands, so that a change floods nothing', async t => {
+  const rules = [{ id: 'r1', clauses: [{ attribute: 'held', op: 'in' as const, values: [true] }], serve: { variation: 'held' } }]
+  const variations = [...valveFlag().variations, { key: 'held', value: { ...AUTO, admit: 0.5 } as never }]
+  const { client, valve, events } = await scene(t, valveFlag(AUTO, { rules, variations }))
+  await breakIt(client)
+  t.match(valve.enter({ held: true }), { admitted: false, reason: 'CUT' })
+  t.match(events, [
+    { variation: 'auto', to: 'cut', cause: 'failures' },
+    { variation: 'held', to: 'cut', cause: 'restored' },
+  ])
+})
+
 t.test('probes are asked of the server by a lease, and there are no more than it grants', async t => {
   const { client, server, valve } = await scene(t, valveFlag(SHORT))
   server.send({ type: 'grant', instances: 1, keys: [] })

@@ -233,6 +233,32 @@ t.test('a valve that has seen nothing begins where the fleet stands, and one tha
   t.same(known.moves, [])
 })
 
+t.test('the ceiling of an auto setting bounds it, and below it the valve moves by itself', async t => {
+  const { valve, moves, call, times, wait } = bound(scene({ ...BREAKER, admit: 0.5 }))
+  t.match(valve, { state: 'throttled', admit: 0.5 })
+  t.same([call('success', false, 0.49), call('success', false, 0.5)], ['FLOWING', 'THROTTLED'])
+  times(10, 'failure')
+  t.same(moves, ['cut (failures)'], 'it is cut all the same')
+  wait(1_000)
+  t.equal(call(), 'PROBING')
+  const loose = bound(scene())
+  loose.valve.set(valveOf({ ...BREAKER, admit: 0.2 })!)
+  t.same(loose.moves, ['throttled (setting)'])
+  loose.valve.set(valveOf(BREAKER)!)
+  t.match(loose.valve, { state: 'flowing', admit: 1 })
+})
+
+t.test('a valve of the same dependency begins where the other stands, and is never opened by it', async t => {
+  const sick = bound(scene())
+  sick.times(10, 'failure')
+  const next = bound(scene({ ...BREAKER, admit: 0.5 }))
+  next.valve.beginAt(sick.valve)
+  t.same(next.moves, ['cut (restored)'])
+  t.equal(next.valve.retryAfterMs(), 1_000)
+  sick.valve.beginAt(bound(scene()).valve)
+  t.equal(sick.valve.state, 'cut')
+})
+
 t.test('who waits for a probe need not when the fleet is well again', async t => {
   const ill = { state: 'cut', admit: 0, retryMs: 0, trips: 1, isOrder: false } as const
   const well = { ...ill, state: 'throttled', admit: 0.5 } as const
