@@ -60,17 +60,6 @@ export function placeText(text: string, option: string, now: number): string {
   return 'revision' in place ? String(place.revision) : place.at
 }
 
-/** `0.8 s`, `12 ms`, `2 h 5 min`: two units at most. */
-export function durationText(ms: number): string {
-  if (ms < 1_000) return `${Math.round(ms)} ms`
-  if (ms < 60_000) return `${(ms / 1_000).toFixed(1)} s`
-  const minutes = Math.round(ms / 60_000)
-  if (minutes < 60) return `${minutes} min`
-  const hours = Math.floor(minutes / 60)
-  if (hours < 48) return minutes % 60 === 0 ? `${hours} h` : `${hours} h ${minutes % 60} min`
-  return `${Math.round(hours / 24)} days`
-}
-
 /** `2026-11-21 03:12:05Z`: UTC, to the second, as logs of other tools have it. */
 export function momentText(moment: string): string {
   const ms = Date.parse(moment)

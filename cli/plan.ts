@@ -1,8 +1,8 @@
 /** Rollout plans as people type and read them. Pure. */
-import type { Outlook, Plan, PlanGate, PlanStep, PlanStepInput } from '../schemas/plan.ts'
+import type { Plan, PlanGate, PlanStepInput } from '../schemas/plan.ts'
 import { PLAN_GATES } from '../schemas/plan.ts'
 import { usage } from './failure.ts'
-import { durationMs, durationText, momentText } from './moment.ts'
+import { durationMs, momentText } from './moment.ts'
 
 /**
  * `1%:5m,5%:10m,25%:1h:approval,100%`: a share, how long it stands, and what else must be so before it is left (`approval`,
@@ -34,16 +34,6 @@ function notAStep(text: string, part: string): Error {
   )
 }
 
-/** `on 25 % for 1 h, then an approval`. */
-export function stepText(step: PlanStep): string {
-  const asks = [
-    step.minExposures > 0 ? `${step.minExposures} exposures` : '',
-    step.gate === 'time' ? '' : step.gate === 'approval' ? 'an approval' : 'evidence',
-    ...step.guards.map(guard => `guard ${guard.id}`),
-  ].filter(text => text !== '')
-  return `${step.variation} ${step.percent} %${step.holdMs > 0 ? ` for ${durationText(step.holdMs)}` : ''}${asks.length === 0 ? '' : `, with ${asks.join(', ')}`}`
-}
-
 /** `running`, `held: no data…`, `turned back: …`. */
 export function planStateText(plan: Plan): string {
   if (plan.state === 'held') return `held since ${momentText(plan.held?.at ?? '')}: ${plan.held?.text ?? ''}`
@@ -51,16 +41,4 @@ export function planStateText(plan: Plan): string {
     return `${plan.state} at ${momentText(plan.reverted?.at ?? '')}: ${plan.reverted?.text ?? ''}`
   if (plan.state === 'scheduled') return `scheduled for ${momentText(plan.startsAt ?? '')}`
   return plan.state
-}
-
-/** `step 2 of 4: on 5 %`, or where it is not. */
-export function placeText(plan: Plan): string {
-  if (plan.step === null) return `before the first of ${plan.steps.length} steps`
-  const step = plan.steps[plan.step]
-  return `step ${plan.step + 1} of ${plan.steps.length}: ${step?.variation} ${step?.percent} %, the rest ${step?.control}`
-}
-
-/** `in 5 min: then 25 % of on`. */
-export function outlookText({ inMs, text }: Outlook): string {
-  return inMs === null ? text : `in ${durationText(inMs)}: ${text}`
 }

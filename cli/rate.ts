@@ -43,20 +43,3 @@ export function rateOptions(value: RateValue): string[] {
   const burst = value.burst === undefined ? [] : ['--burst', String(value.burst)]
   return ['--rate', value.rate === 0 ? '0' : `${value.rate}/${SHORT[value.per]}`, ...burst, ...shadow]
 }
-
-/** `10 requests per second, at most 20 at once`, `nothing: rate 0`, `no limit`. */
-export function rateText(value: RateValue): string {
-  const tail = value.mode === 'shadow' ? ' (shadow: denies nobody, and counts whom it would have)' : ''
-  if ('unlimited' in value) return `no limit${tail}`
-  if (value.rate === 0) return `nothing: rate 0${tail}`
-  const unit = value.unit ?? 'request'
-  const cost = value.cost === undefined || value.cost === 1 ? '' : `, ${value.cost} for each that does not say`
-  const burst = value.burst === undefined ? '' : `, at most ${value.burst} at once`
-  return `${value.rate} ${unit}${value.rate === 1 ? '' : 's'} per ${value.per}${burst}${cost}${tail}`
-}
-
-/** What is counted apart: `each /account/id for itself`. */
-export function countedText(value: RateValue): string {
-  const keyBy = value.keyBy ?? ['targetingKey']
-  return keyBy.length === 0 ? 'all of them together' : `each ${keyBy.join(' and ')} for itself`
-}

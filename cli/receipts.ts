@@ -1,10 +1,11 @@
 /** Waits for the word of the connected instances that a revision has arrived, and says it. */
 import type { Command } from 'commander'
 import type { Receipts } from '../schemas/instance.ts'
+import { durationText } from '../schemas/words.ts'
 import type { Written } from './answers.ts'
 import { at } from './client.ts'
 import { EXIT, Failure } from './failure.ts'
-import { durationText, parseDuration } from './moment.ts'
+import { parseDuration } from './moment.ts'
 import type { Session } from './session.ts'
 
 /** How long a command waits for receipts unless told otherwise. */

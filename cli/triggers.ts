@@ -1,10 +1,9 @@
 /** Triggers as people type them and read them: `when` and `do` as options, and in words. */
 import type { Command } from 'commander'
 import type { Trigger, TriggerDo, TriggerWhen } from '../schemas/trigger.ts'
-import { affectedText } from '../schemas/words.ts'
 import { collect } from './collect.ts'
 import { usage } from './failure.ts'
-import { durationText, momentText, parseDuration } from './moment.ts'
+import { momentText, parseDuration } from './moment.ts'
 import { parseWhere } from './where.ts'
 
 export interface TriggerOptions {
@@ -167,48 +166,6 @@ function percentsOf(text: string, option: string): number[] {
 function countOf(text: string, option: string): number {
   if (!/^\d{1,6}$/.test(text)) throw usage(`${option} ${text} is no whole number.`)
   return Number(text)
-}
-
-/** `critical alerts of am where service is "checkout", firing for 2 min`. */
-export function whenText(when: TriggerWhen): string {
-  const labels = (when.labels ?? []).map(
-    ({ label, values, negate }) =>
-      `${label} is ${negate === true ? 'present, but not ' : ''}${values.map(value => JSON.stringify(value)).join(' or ')}`,
-  )
-  const many =
-    when.atLeast === undefined
-      ? ''
-      : `, at least ${when.atLeast}${when.withinMs === undefined ? '' : ` that began within ${durationText(when.withinMs)} of one another`}`
-  return [
-    when.severity === undefined ? 'alerts' : `alerts of severity ${when.severity} or worse`,
-    when.hooks === undefined ? ' of any hook' : ` of ${when.hooks.join(' or ')}`,
-    labels.length === 0 ? '' : ` where ${labels.join(' and ')}`,
-    when.status === 'resolved' ? ', when resolved' : '',
-    many,
-    when.forMs === undefined ? '' : `, firing for ${durationText(when.forMs)}`,
-  ].join('')
-}
-
-/** `kill checkout, for contexts where /device/os is "android"`. */
-export function doText(action: TriggerDo): string {
-  switch (action.action) {
-    case 'kill': {
-      const what = action.tag === undefined ? (action.flags ?? []).join(', ') : `every flag with the tag ${action.tag}`
-      const whom = (action.clauses ?? []).length === 0 ? '' : `, for ${affectedText(action.clauses ?? [])}`
-      const ends = action.expiresAfterMs === undefined ? '' : `, for ${durationText(action.expiresAfterMs)}`
-      return `kill ${what}${action.variation === undefined ? '' : ` to ${action.variation}`}${whom}${ends}`
-    }
-    case 'set-variation':
-      return `set ${action.flag} to ${action.variation}`
-    case 'set-percentage':
-      return `lower ${action.variation} of ${action.flag} to ${action.percents.join(', ')} %`
-    case 'throttle-valve':
-      return `throttle the valve ${action.flag} to ${action.percents.join(', ')} %`
-    case 'hold-rollout':
-      return `hold the rollout of ${action.flag}`
-    case 'notify':
-      return 'tell'
-  }
 }
 
 /** What a banner says: `tripped by trigger checkout-5xx, alert "High 5xx rate" from am, since …`. */

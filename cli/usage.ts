@@ -1,6 +1,7 @@
 /** How a flag is used, and what applications got wrong, in words. Pure. */
 import type { EvaluationSeries, Problem, Usage } from '../schemas/usage.ts'
-import { durationText, momentText } from './moment.ts'
+import { durationText } from '../schemas/words.ts'
+import { momentText } from './moment.ts'
 
 /** Services named before the others are only counted. */
 const SERVICES_SHOWN = 3

@@ -100,6 +100,8 @@ export const sentMessageSchema = z
     at: momentSchema,
     type: z.string(),
     title: z.string(),
+    /** All of what is said, as a webhook gets it; the other kinds put it into the words of their tool. */
+    message: z.looseObject({}),
     revision: z.number().int().nullable(),
     /** `refused`: the tool will never take it. */
     state: z.enum(['waiting', 'sent', 'refused']),

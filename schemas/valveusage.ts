@@ -26,6 +26,10 @@ export const valveSettingSchema = z
   .meta({ id: 'ValveSetting', description: 'How a valve is set for everyone who is not set apart.' })
 export type ValveSetting = z.infer<typeof valveSettingSchema>
 
+/** Ten seconds of all variations together. */
+export const valveTrailSchema = sums.extend({ at: momentSchema }).meta({ id: 'ValveTrail' })
+export type ValveTrail = z.infer<typeof valveTrailSchema>
+
 /** One variation, as the fleet has reported it. */
 export const valveFleetSchema = z
   .object({

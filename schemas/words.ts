@@ -5,6 +5,10 @@ import type { Rule, Serve } from './flag.ts'
 import type { Scalar } from './json.ts'
 import { WEIGHT_TOTAL } from './limits.ts'
 import type { Operator } from './operator.ts'
+import type { Outlook, Plan, PlanStep } from './plan.ts'
+import type { TriggerDo, TriggerWhen } from './trigger.ts'
+import type { RateValue } from './values.ts'
+import type { ValveSetting } from './valveusage.ts'
 
 /** What somebody did, before the keys of what they did it to. */
 export const ACTION_WORDS: Readonly<Record<Action, string>> = {
@@ -131,4 +135,110 @@ export function ruleText(rule: Pick<Rule, 'clauses' | 'serve'>): string {
 /** A weight as people say it: 25000 is `25 %`. */
 export function percentText(weight: number): string {
   return `${Number(((weight * 100) / WEIGHT_TOTAL).toFixed(3))} %`
+}
+
+/** `0.8 s`, `12 ms`, `2 h 5 min`: two units at most. */
+export function durationText(ms: number): string {
+  if (ms < 1_000) return `${Math.round(ms)} ms`
+  if (ms < 60_000) return `${(ms / 1_000).toFixed(1)} s`
+  const minutes = Math.round(ms / 60_000)
+  if (minutes < 60) return `${minutes} min`
+  const hours = Math.floor(minutes / 60)
+  if (hours < 48) return minutes % 60 === 0 ? `${hours} h` : `${hours} h ${minutes % 60} min`
+  return `${Math.round(hours / 24)} days`
+}
+
+/** `10 requests per second, at most 20 at once`, `nothing: rate 0`, `no limit`. */
+export function rateText(value: RateValue): string {
+  const tail = value.mode === 'shadow' ? ' (shadow: denies nobody, and counts whom it would have)' : ''
+  if ('unlimited' in value) return `no limit${tail}`
+  if (value.rate === 0) return `nothing: rate 0${tail}`
+  const unit = value.unit ?? 'request'
+  const cost = value.cost === undefined || value.cost === 1 ? '' : `, ${value.cost} for each that does not say`
+  const burst = value.burst === undefined ? '' : `, at most ${value.burst} at once`
+  return `${value.rate} ${unit}${value.rate === 1 ? '' : 's'} per ${value.per}${burst}${cost}${tail}`
+}
+
+/** What is counted apart: `each /account/id for itself`. */
+export function countedText(value: RateValue): string {
+  const keyBy = value.keyBy ?? ['targetingKey']
+  return keyBy.length === 0 ? 'all of them together' : `each ${keyBy.join(' and ')} for itself`
+}
+
+/** `critical alerts of am where service is "checkout", firing for 2 min`. */
+export function whenText(when: TriggerWhen): string {
+  const labels = (when.labels ?? []).map(
+    ({ label, values, negate }) =>
+      `${label} is ${negate === true ? 'present, but not ' : ''}${values.map(value => JSON.stringify(value)).join(' or ')}`,
+  )
+  const many =
+    when.atLeast === undefined
+      ? ''
+      : `, at least ${when.atLeast}${when.withinMs === undefined ? '' : ` that began within ${durationText(when.withinMs)} of one another`}`
+  return [
+    when.severity === undefined ? 'alerts' : `alerts of severity ${when.severity} or worse`,
+    when.hooks === undefined ? ' of any hook' : ` of ${when.hooks.join(' or ')}`,
+    labels.length === 0 ? '' : ` where ${labels.join(' and ')}`,
+    when.status === 'resolved' ? ', when resolved' : '',
+    many,
+    when.forMs === undefined ? '' : `, firing for ${durationText(when.forMs)}`,
+  ].join('')
+}
+
+/** `kill checkout, for contexts where /device/os is "android"`. */
+export function doText(action: TriggerDo): string {
+  switch (action.action) {
+    case 'kill': {
+      const what = action.tag === undefined ? (action.flags ?? []).join(', ') : `every flag with the tag ${action.tag}`
+      const whom = (action.clauses ?? []).length === 0 ? '' : `, for ${affectedText(action.clauses ?? [])}`
+      const ends = action.expiresAfterMs === undefined ? '' : `, for ${durationText(action.expiresAfterMs)}`
+      return `kill ${what}${action.variation === undefined ? '' : ` to ${action.variation}`}${whom}${ends}`
+    }
+    case 'set-variation':
+      return `set ${action.flag} to ${action.variation}`
+    case 'set-percentage':
+      return `lower ${action.variation} of ${action.flag} to ${action.percents.join(', ')} %`
+    case 'throttle-valve':
+      return `throttle the valve ${action.flag} to ${action.percents.join(', ')} %`
+    case 'hold-rollout':
+      return `hold the rollout of ${action.flag}`
+    case 'notify':
+      return 'tell'
+  }
+}
+
+/** `on 25 % for 1 h, then an approval`. */
+export function stepText(step: PlanStep): string {
+  const asks = [
+    step.minExposures > 0 ? `${step.minExposures} exposures` : '',
+    step.gate === 'time' ? '' : step.gate === 'approval' ? 'an approval' : 'evidence',
+    ...step.guards.map(guard => `guard ${guard.id}`),
+  ].filter(text => text !== '')
+  return `${step.variation} ${step.percent} %${step.holdMs > 0 ? ` for ${durationText(step.holdMs)}` : ''}${asks.length === 0 ? '' : `, with ${asks.join(', ')}`}`
+}
+
+/** `step 2 of 4: on 5 %`, or where it is not. */
+export function placeText(plan: Plan): string {
+  if (plan.step === null) return `before the first of ${plan.steps.length} steps`
+  const step = plan.steps[plan.step]
+  return `step ${plan.step + 1} of ${plan.steps.length}: ${step?.variation} ${step?.percent} %, the rest ${step?.control}`
+}
+
+/** `in 5 min: then 25 % of on`. */
+export function outlookText({ inMs, text }: Outlook): string {
+  return inMs === null ? text : `in ${durationText(inMs)}: ${text}`
+}
+
+/** A share of calls: 0.333 is `33 %`, and what is hardly anything is not 0. */
+export function shareText(share: number): string {
+  const percent = share * 100
+  return percent > 0 && percent < 1 ? '<1 %' : `${Math.round(percent)} %`
+}
+
+/** What holds it where it is: `by itself`, `a kill`, `by hand: 50 %`. */
+export function settingText({ by, percent, isAuto }: ValveSetting): string {
+  if (by === 'kill') return 'a kill'
+  if (by === 'off') return 'the flag is off'
+  const most = isAuto ? `by itself${percent < 100 ? `, at most ${percent} %` : ''}` : `${percent} %`
+  return by === 'throttle' ? `by hand: ${most}` : isAuto ? most : `as the flag is set: ${most}`
 }

@@ -35,7 +35,14 @@ const allowed: Readonly<Record<string, { folders: readonly string[]; packages: r
   cli: { folders: ['schemas', 'cli'], packages: ['commander', 'picocolors', 'yaml', 'zod'], node: true },
 }
 /** What the evaluator and the SDK may use of the schemas when they run; everything else only as types. */
-const plain = ['schemas/limits.ts', 'schemas/reason.ts', 'schemas/operator.ts', 'schemas/protocol.ts', 'schemas/words.ts']
+const plain = [
+  'schemas/limits.ts',
+  'schemas/reason.ts',
+  'schemas/operator.ts',
+  'schemas/protocol.ts',
+  'schemas/words.ts',
+  'schemas/hooksetup.ts',
+]
 
 const files = execFileSync('git', ['-c', 'safe.directory=*', 'ls-files', 'schemas', 'sdk', 'server', 'cli'], {
   cwd: root,

@@ -1,11 +1,11 @@
 /** `sluice schedule`: one change that the server makes at a moment. */
 import type { Command } from 'commander'
 import type { Schedule, ScheduleDo } from '../../schemas/plan.ts'
-import { serveText } from '../../schemas/words.ts'
+import { durationText, serveText } from '../../schemas/words.ts'
 import type { Written } from '../answers.ts'
 import { at } from '../client.ts'
 import { usage } from '../failure.ts'
-import { durationText, momentAhead, momentText } from '../moment.ts'
+import { momentAhead, momentText } from '../moment.ts'
 import { table } from '../output.ts'
 import { reportWrite } from '../report.ts'
 import { openSession, type Session } from '../session.ts'

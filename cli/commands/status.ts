@@ -1,10 +1,10 @@
 /** `sluice status`: how the server is, who you are to it, and what stands in each environment. */
+import { durationText, shareText } from '../../schemas/words.ts'
 import type { Command } from 'commander'
 import type { Status, WhoAmI } from '../answers.ts'
-import { durationText } from '../moment.ts'
 import { type Colors, table } from '../output.ts'
 import { openSession } from '../session.ts'
-import { shareText, stateText } from '../valve.ts'
+import { stateText } from '../valve.ts'
 import { trippedText } from '../triggers.ts'
 import { reachText } from './keys.ts'
 

@@ -2,13 +2,14 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Command } from 'commander'
 import type { ValveInstance, ValveUsage } from '../../schemas/valveusage.ts'
+import { durationText, settingText, shareText } from '../../schemas/words.ts'
 import { at } from '../client.ts'
 import { EXIT, Failure } from '../failure.ts'
-import { durationText, momentText, parseDuration } from '../moment.ts'
+import { momentText, parseDuration } from '../moment.ts'
 import { table } from '../output.ts'
 import { openSession, type Session } from '../session.ts'
 import { numberText } from '../usage.ts'
-import { settingText, shareText, stateText } from '../valve.ts'
+import { stateText } from '../valve.ts'
 
 /** How often it is looked again, in ms. */
 const WATCH_DEFAULT = '2s'

@@ -63,6 +63,7 @@ export async function openNotifying(
           at: moment(row.createdAt),
           type: message.type,
           title: message.title,
+          message: { ...message },
           revision: message.revision,
           state,
           tries: row.tries,

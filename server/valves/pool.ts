@@ -14,6 +14,9 @@ const MEMBERS_MAX = 20_000
 const SERVICES_MAX = 100
 
 const MINUTE_MS = 60_000
+/** What is kept to be drawn: a quarter of an hour by tens of seconds. */
+const TRAIL_SLOT_MS = 10_000
+const TRAIL_SLOTS = 91
 const HOUR_MS = 3_600_000
 
 export interface Who {
@@ -74,6 +77,7 @@ class Tally {
 
 export class Pool {
   readonly #all: Tally
+  readonly #trail: Ring
   readonly #services = new Map<string, Tally>()
   readonly #members = new Map<string, Member>()
   /** Since the start, for metrics. */
@@ -81,10 +85,12 @@ export class Pool {
 
   constructor(now: number) {
     this.#all = new Tally(now)
+    this.#trail = new Ring(TRAIL_SLOT_MS, TRAIL_SLOTS, now)
   }
 
   report({ link, instance, service }: Who, row: ValveRow, now: number): void {
     this.#all.add(row, now)
+    this.#trail.add(row, now)
     this.#serviceOf(service, now)?.add(row, now)
     for (const name of ['calls', 'failures', 'slow', 'rejected'] as const) this.#totals[name] += row[name]
     this.#totals.shadowed += row.shadowed ?? 0
@@ -129,6 +135,11 @@ export class Pool {
 
   spans(now: number): Spans {
     return this.#all.spans(now)
+  }
+
+  /** The last quarter of an hour by tens of seconds, the oldest first. */
+  trail(now: number): readonly (Sums & { readonly from: number })[] {
+    return this.#trail.slots(now)
   }
 
   services(now: number): readonly { readonly service: string; readonly spans: Spans }[] {

@@ -44,13 +44,29 @@ export class Ring {
     const slots = Math.min(this.#slots, Math.ceil(ms / this.#slotMs))
     let [calls, failures, slow, rejected, shadowed] = [0, 0, 0, 0, 0]
     for (let i = 0; i < slots; i++) {
-      const at = ((((this.#newest - i) % this.#slots) + this.#slots) % this.#slots) * WIDTH
-      calls += this.#numbers[at]!
-      failures += this.#numbers[at + 1]!
-      slow += this.#numbers[at + 2]!
-      rejected += this.#numbers[at + 3]!
-      shadowed += this.#numbers[at + 4]!
+      const sums = this.#slot(i)
+      calls += sums.calls
+      failures += sums.failures
+      slow += sums.slow
+      rejected += sums.rejected
+      shadowed += sums.shadowed
     }
+    return { calls, failures, slow, rejected, shadowed }
+  }
+
+  /** Each whole slot that has passed, the oldest first, with the moment it began. */
+  slots(now: number): (Sums & { readonly from: number })[] {
+    this.#turn(now)
+    return Array.from({ length: this.#slots - 1 }, (_, i) => {
+      const back = this.#slots - 1 - i
+      return { from: (this.#newest - back) * this.#slotMs, ...this.#slot(back) }
+    })
+  }
+
+  /** @param back how many slots before the newest */
+  #slot(back: number): Sums {
+    const at = ((((this.#newest - back) % this.#slots) + this.#slots) % this.#slots) * WIDTH
+    const [calls = 0, failures = 0, slow = 0, rejected = 0, shadowed = 0] = this.#numbers.subarray(at, at + WIDTH)
     return { calls, failures, slow, rejected, shadowed }
   }
 

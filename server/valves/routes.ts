@@ -7,7 +7,7 @@ import type { Flag } from '../../schemas/flag.ts'
 import { keySchema } from '../../schemas/key.ts'
 import { killSchema } from '../../schemas/kill.ts'
 import { throttleRequestSchema, throttleSchema } from '../../schemas/throttle.ts'
-import { valveInstanceSchema, valveSettingSchema, valveUsageSchema } from '../../schemas/valveusage.ts'
+import { valveInstanceSchema, valveSettingSchema, valveTrailSchema, valveUsageSchema } from '../../schemas/valveusage.ts'
 import { role } from '../access/policy.ts'
 import { environmentLog } from '../environments/find.ts'
 import { findFlag } from '../flags/find.ts'
@@ -16,7 +16,7 @@ import { leftBy, writeFields, written } from '../http/write.ts'
 import type { Commit } from '../log/types.ts'
 import type { Services } from '../services.ts'
 import { release, throttle } from './throttle.ts'
-import { instancesOf, type Now, usageOf } from './usage.ts'
+import { instancesOf, type Now, trailOf, usageOf } from './usage.ts'
 import type { ValvesHandle } from './valves.ts'
 
 const VALVES = '/api/v1/projects/:project/environments/:environment/valves'
@@ -59,15 +59,21 @@ export function valveRoutes(app: FastifyInstance, services: Services, valves: Va
     url: `${VALVES}/:flag`,
     policy: role('viewer', 'environment'),
     summary: 'One safety valve, with the instances that use it: those that stand worst first',
+    description: '`trail` is what passed in the last quarter of an hour, by tens of seconds.',
     tag,
     query: z.strictObject({ instances: z.coerce.number().int().min(0).max(10_000).optional() }),
-    response: z.object({ revision, valve: valveUsageSchema, instances: z.array(valveInstanceSchema) }),
+    response: z.object({ revision, valve: valveUsageSchema, instances: z.array(valveInstanceSchema), trail: z.array(valveTrailSchema) }),
     handler({ params, query }) {
       const state = log.state(environmentLog(services, params))
       const flag = valveIn(findFlag(state, params.flag ?? ''))
       const known = valves.known(state.log, flag.key)
       const instances = instancesOf(known, now()).slice(0, query.instances ?? INSTANCES_USUAL)
-      return { revision: state.revision, valve: usageOf(flag, valves.record(state.log, flag.key), known, now()), instances }
+      return {
+        revision: state.revision,
+        valve: usageOf(flag, valves.record(state.log, flag.key), known, now()),
+        instances,
+        trail: trailOf(known, now()),
+      }
     },
   })
 

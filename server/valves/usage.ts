@@ -1,7 +1,7 @@
 /** Where a valve stands and what passes through it, for people: its setting, and what the fleet has reported. Pure. */
 import type { Flag } from '../../schemas/flag.ts'
 import type { ValveRecord, ValveState } from '../../schemas/valve.ts'
-import type { ValveFleet, ValveInstance, ValveUsage } from '../../schemas/valveusage.ts'
+import type { ValveFleet, ValveInstance, ValveTrail, ValveUsage } from '../../schemas/valveusage.ts'
 import { moment } from '../clock.ts'
 import type { Known } from './book.ts'
 import { SEVERITY } from './book.ts'
@@ -67,4 +67,19 @@ export function instancesOf(known: readonly Known[], { monotonic }: Now): ValveI
     })),
   )
   return rows.sort((a, b) => SEVERITY[b.state] - SEVERITY[a.state] || b.minute.calls - a.minute.calls || (a.instance < b.instance ? -1 : 1))
+}
+
+/** What passed in the last quarter of an hour, by tens of seconds, the oldest first; from the first slice with a call on. */
+export function trailOf(known: readonly Known[], { wall, monotonic }: Now): ValveTrail[] {
+  const slices = new Map<number, { -readonly [K in keyof ValveTrail]: ValveTrail[K] }>()
+  for (const { pool } of known) {
+    for (const { from, ...sums } of pool.trail(monotonic)) {
+      const sum = slices.get(from)
+      if (sum === undefined) slices.set(from, { at: moment(wall + from - monotonic), ...sums })
+      else for (const name of ['calls', 'failures', 'slow', 'rejected', 'shadowed'] as const) sum[name] += sums[name]
+    }
+  }
+  const all = [...slices.values()]
+  const first = all.findIndex(({ calls, rejected }) => calls + rejected > 0)
+  return first === -1 ? [] : all.slice(first)
 }

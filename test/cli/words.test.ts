@@ -1,10 +1,10 @@
 import t from 'tap'
 import { differences } from '../../cli/differences.ts'
-import { durationMs, durationText, momentAhead, momentText, placeInLog } from '../../cli/moment.ts'
+import { durationMs, momentAhead, momentText, placeInLog } from '../../cli/moment.ts'
 import { parseShares, rolloutOf } from '../../cli/rollout.ts'
 import { commandText, stateOf, valueText } from '../../cli/words.ts'
 import { OPERATORS } from '../../schemas/operator.ts'
-import { affectedText, clauseText, serveText } from '../../schemas/words.ts'
+import { affectedText, clauseText, durationText, serveText } from '../../schemas/words.ts'
 
 const NOW = Date.parse('2026-11-21T03:12:00Z')
 

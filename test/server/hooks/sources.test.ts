@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { HOOK_SOURCES } from '../../../schemas/hook.ts'
-import { DATADOG_PAYLOAD } from '../../../cli/hooksetup.ts'
+import { DATADOG_PAYLOAD } from '../../../schemas/hooksetup.ts'
 import { DATADOG_TEMPLATE } from '../../../server/hooks/sources/datadog.ts'
 import { manualClock } from '../../clock.ts'
 import { type Loose, startServer } from '../start.ts'

@@ -1,5 +1,5 @@
 /** What to paste into a monitoring tool so that it delivers to a hook: its own configuration, whole. Pure. */
-import type { Hook } from '../schemas/hook.ts'
+import type { Hook } from './hook.ts'
 
 /** Shown where the secret was shown before. */
 const SHOWN_ONCE = '<the secret that was shown when it was made>'
