@@ -1,6 +1,6 @@
 /**
- * A real Prometheus for tests: the system's own, on a free port of the loopback, with its data in the test's folder. Where
- * there is none the test is skipped and says so; with `SLUICE_PROMETHEUS_REQUIRED=1` it fails.
+ * A real Prometheus and its Alertmanager for tests: the system's own, on free ports of the loopback, with their data in the
+ * test's folder. Where there is none the test is skipped and says so; with `SLUICE_PROMETHEUS_REQUIRED=1` it fails.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -9,6 +9,10 @@ import { delimiter, join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { plainEnvironment } from './server/process.ts'
+
+interface Teardown {
+  teardown(run: () => unknown): void
+}
 
 const REQUIRED = 'SLUICE_PROMETHEUS_REQUIRED'
 /** Machines are busy. */
@@ -37,7 +41,8 @@ export function programTest(t: Test, program: string, name: string, run: (t: Tes
   })
 }
 
-function findProgram(program: string): string | null {
+/** Null where there is none. */
+export function findProgram(program: string): string | null {
   const folders = (process.env.PATH ?? '').split(delimiter)
   return folders.map(folder => join(folder, program)).find(path => existsSync(path)) ?? null
 }
@@ -47,7 +52,7 @@ function findProgram(program: string): string | null {
  * @param listening finds in what it prints the address that it listens on
  */
 export async function startProgram(
-  t: Test,
+  t: Teardown,
   path: string,
   options: readonly string[],
   listening: RegExp,
@@ -82,7 +87,7 @@ async function stopped(child: ChildProcess): Promise<void> {
 }
 
 /** @param target what it scrapes every second, as in `http://127.0.0.1:4000` */
-export async function startPrometheus(t: Test, path: string, folder: string, target: string): Promise<Prometheus> {
+export async function startPrometheus(t: Teardown, path: string, folder: string, target: string): Promise<Prometheus> {
   const config = join(folder, 'prometheus.json')
   // Every JSON is YAML.
   writeFileSync(
@@ -113,6 +118,42 @@ export async function startPrometheus(t: Test, path: string, folder: string, tar
         if (performance.now() > end) throw new Error(`${query} did not come to be so: ${text}`)
         await pause(ASK_MS)
       }
+    },
+  }
+}
+
+/** As its package is named, and what it installs. */
+export const ALERTMANAGER = 'prometheus-alertmanager'
+
+export interface Alertmanager {
+  /** Takes alerts as Prometheus gives them: those without an end fire. */
+  post(alerts: readonly { labels: object; annotations?: object; startsAt: string; endsAt?: string }[]): Promise<void>
+}
+
+/** @param config the whole of its file, as YAML */
+export async function startAlertmanager(t: Teardown, path: string, folder: string, config: string): Promise<Alertmanager> {
+  const file = join(folder, 'alertmanager.yml')
+  writeFileSync(file, config)
+  const { address } = await startProgram(
+    t,
+    path,
+    [
+      `--config.file=${file}`,
+      `--storage.path=${join(folder, 'alertmanager')}`,
+      '--web.listen-address=127.0.0.1:0',
+      // Without a cluster, which would listen on every address.
+      '--cluster.listen-address=',
+    ],
+    /msg="Listening on" address=(\S+)/,
+  )
+  return {
+    async post(alerts) {
+      const answer = await fetch(`http://${address}/api/v2/alerts`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(alerts),
+      })
+      if (!answer.ok) throw new Error(`Alertmanager answered ${answer.status}: ${await answer.text()}`)
     },
   }
 }

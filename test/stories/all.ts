@@ -1,4 +1,5 @@
 /** The stories, in the order they are told. */
+import { alertAtNight } from './alert-at-night.ts'
 import { alertStorm } from './alert-storm.ts'
 import { auditLog } from './audit-log.ts'
 import { darkServer } from './dark-server.ts'
@@ -20,6 +21,7 @@ export const stories: readonly Story[] = [
   misspeltFlag,
   noisyAccount,
   sickVendor,
+  alertAtNight,
   forgedDeliveries,
   alertStorm,
 ]

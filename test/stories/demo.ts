@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
+import { findProgram } from '../prometheus.ts'
 import { stories } from './all.ts'
 import { play, type Told } from './stage.ts'
 
@@ -19,8 +20,14 @@ const told: Told = {
   },
 }
 
+let leftOut = 0
 for (const [i, story] of stories.entries()) {
   told.say(`\n── ${i + 1} of ${stories.length}: ${story.title} ${'─'.repeat(Math.max(0, 60 - story.title.length))}\n`)
+  if (story.needs !== undefined && findProgram(story.needs) === null) {
+    told.say(`Left out: no ${story.needs} on this machine. Install the package of that name to see it.`)
+    leftOut++
+    continue
+  }
   const folder = await mkdtemp(join(tmpdir(), 'sluice-demo-'))
   try {
     await play(story, told, folder)
@@ -31,4 +38,4 @@ for (const [i, story] of stories.entries()) {
     await rm(folder, { recursive: true, force: true })
   }
 }
-told.say(`\nAll ${stories.length} stories held.`)
+told.say(`\nAll ${stories.length - leftOut} stories held.${leftOut === 0 ? '' : ` ${leftOut} left out.`}`)

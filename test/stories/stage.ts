@@ -27,6 +27,8 @@ export interface Told {
 
 export interface Story {
   readonly title: string
+  /** A program of the system without which it cannot be played, by the name of its package. */
+  readonly needs?: string
   /** More variables for the server. */
   readonly environment?: Readonly<Record<string, string>>
   play(stage: Stage): Promise<void>
