@@ -451,4 +451,11 @@ t.test('what a trigger does to a valve or a rollout is one entry with what it re
   t.strictSame(await world.actions(before), ['rollout.hold', 'valve.throttle'])
   t.strictSame(world.trigger('hold').tripped?.revisions, [before + 1])
   t.match(world.trigger('valve').tripped, { revisions: [before + 2], step: 1, version: world.flag('vendor').version })
+  const standing = (): number => world.server.services.valves.standing(LOG, 'vendor')
+  t.equal(standing(), 50)
+  // The next alert after the cool-down takes the next step, and the last one is a kill.
+  await world.advance(300_000)
+  await world.alerts.tell([now(world, { dedupKey: 'again' })])
+  t.equal(standing(), 0)
+  t.match(world.flag('vendor').kills, [{ variation: 'cut', actor: 'trigger "valve"' }])
 })
