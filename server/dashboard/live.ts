@@ -9,6 +9,11 @@ const RETRY_MAX_MS = 15_000
 /** Whether what the page shows follows the server; null until it is known. */
 export const isLive = signal<boolean | null>(null)
 
+type FleetMessage = Extract<LiveMessage, { type: 'fleet' }>
+
+/** By project and environment: how many instances are connected, and have its newest revision. Empty until it is told. */
+export const fleets = signal<ReadonlyMap<string, FleetMessage>>(new Map())
+
 type Listener = (message: LiveMessage) => void
 const listeners = new Set<Listener>()
 let socket: WebSocket | null = null
@@ -47,6 +52,9 @@ async function open(): Promise<void> {
       if (message.type === 'welcome') {
         retryMs = RETRY_MIN_MS
         isLive.value = true
+        fleets.value = new Map()
+      } else if (message.type === 'fleet') {
+        fleets.value = new Map(fleets.value).set(`${message.project}/${message.environment}`, message)
       }
       for (const listener of listeners) listener(message)
     })

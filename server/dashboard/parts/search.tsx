@@ -10,7 +10,14 @@ import { flagState } from './flagstate.tsx'
 
 const SHOWN_MAX = 12
 
-export function Search({ onClose }: { readonly onClose: () => void }) {
+export interface SearchProps {
+  readonly onClose: () => void
+  readonly title?: string
+  /** Instead of going to the flag. */
+  readonly onChoose?: (flag: Flag) => void
+}
+
+export function Search({ onClose, title = 'Search flags', onChoose }: SearchProps) {
   const { data, failure } = useResource<{ flags: readonly Flag[] }>(inEnvironment('/flags'))
   const [text, setText] = useState('')
   const [chosen, setChosen] = useState(0)
@@ -19,10 +26,11 @@ export function Search({ onClose }: { readonly onClose: () => void }) {
   const open = (flag: Flag | undefined): void => {
     if (flag === undefined) return
     onClose()
+    if (onChoose !== undefined) return onChoose(flag)
     go(linkTo('flags', [flag.key]))
   }
   return (
-    <Dialog title="Search flags" onClose={onClose}>
+    <Dialog title={title} onClose={onClose}>
       <input
         type="text"
         list={undefined}
