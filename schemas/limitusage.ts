@@ -30,6 +30,9 @@ export const limitUsageSchema = z
     /** Keys that are counted, of which `keys` are the busiest. */
     counters: z.number().int().min(0),
     keys: z.array(counterUsageSchema),
+    /** Over all keys. */
+    admitted: spans,
+    denied: spans,
     instances: z.number().int().min(0),
     /** Instances that are out of reach and may live on their safe shares. */
     silent: z.number().int().min(0),

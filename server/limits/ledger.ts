@@ -48,6 +48,9 @@ export interface LimitUsage {
   /** Counters that are known of this flag, of which `keys` are the busiest. */
   readonly counters: number
   readonly keys: readonly CounterUsage[]
+  /** Over all counters. */
+  readonly admitted: Spans
+  readonly denied: Spans
   /** Instances connected, and those that may live on their safe shares. */
   readonly instances: number
   readonly silent: number

@@ -9,7 +9,7 @@
 import type { Grant, GrantRow, Lease, LeaseRow } from '../../schemas/lease.ts'
 import { LEASE_ANSWER_MS, LEASE_IDLE_MS, LEASE_INTERVAL_MS, LEASE_KEYS_MAX, LEASE_TTL_MS, REST_KEY } from '../../schemas/protocol.ts'
 import { EXPECTED_MS, Fleet, type Instance } from './fleet.ts'
-import type { CounterUsage, Grants, Ledger, LimitTotals, LimitUsage, Policy, PolicyOf } from './ledger.ts'
+import type { CounterUsage, Grants, Ledger, LimitTotals, LimitUsage, Policy, PolicyOf, Spans } from './ledger.ts'
 import { shareOut } from './share.ts'
 import { Tally } from './tally.ts'
 
@@ -454,12 +454,19 @@ export class MemoryLedger implements Ledger {
 
   usage(flag: string, now: number, limit = 100): LimitUsage {
     const counters = [...(this.#flags.get(flag)?.values() ?? [])].flatMap(group => [...group.counters.values()])
-    const busiest = counters
-      .map(counter => ({ counter, minute: counter.tally.admitted(now).minute + counter.tally.denied(now).minute }))
-      .sort((a, b) => b.minute - a.minute)
-      .slice(0, Math.min(limit, USAGE_MAX))
+    const [admitted, denied] = [
+      { minute: 0, hour: 0 },
+      { minute: 0, hour: 0 },
+    ]
+    const tallied = counters.map(counter => {
+      const own = { admitted: counter.tally.admitted(now), denied: counter.tally.denied(now) }
+      add(admitted, own.admitted)
+      add(denied, own.denied)
+      return { counter, minute: own.admitted.minute + own.denied.minute }
+    })
+    const busiest = tallied.sort((a, b) => b.minute - a.minute).slice(0, Math.min(limit, USAGE_MAX))
     return {
-      counters: counters.length,
+      ...{ counters: counters.length, admitted, denied },
       keys: busiest.map(({ counter }) => this.#usageOf(counter, now)),
       instances: this.#fleet.count(now),
       silent: this.#fleet.silent(),
@@ -497,6 +504,11 @@ export class MemoryLedger implements Ledger {
   get size(): number {
     return this.#counters.size
   }
+}
+
+function add(sum: { minute: number; hour: number }, { minute, hour }: Spans): void {
+  sum.minute += minute
+  sum.hour += hour
 }
 
 /**

@@ -12,7 +12,12 @@ export function Command({ text }: { readonly text: string }) {
         <button
           type="button"
           class="secondary small"
-          onClick={() => void navigator.clipboard.writeText(text).then(() => setCopied(true), () => undefined)}
+          onClick={() =>
+            void navigator.clipboard.writeText(text).then(
+              () => setCopied(true),
+              () => undefined,
+            )
+          }
         >
           {isCopied ? 'Copied' : 'Copy'}
         </button>

@@ -2,7 +2,7 @@
  * The kill dialog and its opposite. Before the press: who is covered, what is served instead, and who would notice; after it:
  * the receipts as they arrive, and the undo. The same for one flag and for many.
  */
-import { useEffect, useState } from 'preact/hooks'
+import { useEffect, useRef, useState } from 'preact/hooks'
 import type { Clause } from '../../../schemas/clause.ts'
 import type { Change } from '../../../schemas/change.ts'
 import type { Flag } from '../../../schemas/flag.ts'
@@ -169,7 +169,12 @@ function KillForm({ flags, what, onClose, onKilled }: FormProps) {
       )}
       {standing.length > 0 && (
         <p class="hint">
-          Standing already: {listText(standing.map(each => `${each.variation} for ${affectedText(each.clauses)} (${each.reason})`), 3)}.
+          Standing already:{' '}
+          {listText(
+            standing.map(each => `${each.variation} for ${affectedText(each.clauses)} (${each.reason})`),
+            3,
+          )}
+          .
         </p>
       )}
       <AffectedBy flags={flags} request={request} />
@@ -208,7 +213,10 @@ function Choice({
 /** Who would notice: asked of the server with every change of the scope, before anything is done. */
 function AffectedBy({ flags, request }: { readonly flags: readonly Flag[]; readonly request: Omit<Request, 'reason'> | null }) {
   const instances = useResource<{ instances: readonly Instance[] }>(inEnvironment('/instances'), { on: () => false })
-  const [asked, setAsked] = useState<{ readonly affected: Affected | null; readonly failure: Failure | null }>({ affected: null, failure: null })
+  const [asked, setAsked] = useState<{ readonly affected: Affected | null; readonly failure: Failure | null }>({
+    affected: null,
+    failure: null,
+  })
   const question = request === null ? null : JSON.stringify(request)
   useEffect(() => {
     if (question === null) return
@@ -299,7 +307,12 @@ function KilledDialog({ killed, onClose }: { readonly killed: Killed; readonly o
       {lifted === null && fresh.length > 0 && (
         <>
           <p class="hint">To undo it from a terminal:</p>
-          <Command text={liftCommand(fresh.map(({ flag }) => flag), fresh.map(({ kill }) => kill.id))} />
+          <Command
+            text={liftCommand(
+              fresh.map(({ flag }) => flag),
+              fresh.map(({ kill }) => kill.id),
+            )}
+          />
         </>
       )}
       <div class="actions">
@@ -308,11 +321,20 @@ function KilledDialog({ killed, onClose }: { readonly killed: Killed; readonly o
             Undo: lift it
           </button>
         )}
-        <button type="button" onClick={onClose} autofocus>
-          Done
-        </button>
+        <Done onClick={onClose} key={String(lifted)} />
       </div>
     </Dialog>
+  )
+}
+
+/** The hands are at it once something is done. */
+function Done({ onClick }: { readonly onClick: () => void }) {
+  const button = useRef<HTMLButtonElement>(null)
+  useEffect(() => button.current?.focus(), [])
+  return (
+    <button type="button" ref={button} onClick={onClick} autofocus>
+      Done
+    </button>
   )
 }
 
@@ -342,9 +364,7 @@ export function LiftDialog({ flag: key, kill, onClose }: { readonly flag: string
         </p>
         <Arrival revision={revision} />
         <div class="actions">
-          <button type="button" onClick={onClose} autofocus>
-            Done
-          </button>
+          <Done onClick={onClose} />
         </div>
       </Dialog>
     )
@@ -353,14 +373,22 @@ export function LiftDialog({ flag: key, kill, onClose }: { readonly flag: string
     <Dialog title={`Lift the kill on ${key}`} onClose={onClose}>
       <form class="kill" onSubmit={event => void lift(event)}>
         <p>
-          It serves <strong>{kill.variation}</strong> to {covers}, because “{kill.reason}” ({kill.actor}, <Moment at={kill.at} />).
+          It serves <strong>{kill.variation}</strong> to {covers}, because “{kill.reason}” ({kill.actor}, <Moment at={kill.at} />
+          ).
         </p>
         <h3>Below it stands</h3>
         <Problem failure={failure} />
         {flag === null ? <p aria-busy="true">…</p> : <Below flag={flag} without={kill.id} />}
         <label>
           Comment, if there is something to say
-          <input type="text" autofocus maxLength={2_000} placeholder="fixed in 4.2.1" value={comment} onInput={event => setComment(event.currentTarget.value)} />
+          <input
+            type="text"
+            autofocus
+            maxLength={2_000}
+            placeholder="fixed in 4.2.1"
+            value={comment}
+            onInput={event => setComment(event.currentTarget.value)}
+          />
         </label>
         <Command text={liftCommand([key], [kill.id])} />
         <Problem failure={problem} />
@@ -429,7 +457,15 @@ function sendLift(flag: string, id: string, comment: string): Promise<{ readonly
 function liftCommand(flags: readonly string[], ids: readonly string[]): string {
   const { project, environment } = route.peek()
   const named = flags.length === 1 ? [flags[0]] : []
-  return ['sluice', 'lift', ...named, ...(project === 'default' ? [] : ['-p', project]), '-e', environment, ...ids.flatMap(id => ['--id', id])].join(' ')
+  return [
+    'sluice',
+    'lift',
+    ...named,
+    ...(project === 'default' ? [] : ['-p', project]),
+    '-e',
+    environment,
+    ...ids.flatMap(id => ['--id', id]),
+  ].join(' ')
 }
 
 function clausesOf(scope: string, drafts: readonly ClauseDraft[]): readonly Clause[] | null {

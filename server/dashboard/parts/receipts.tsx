@@ -33,7 +33,8 @@ export function Arrival({ revision }: { readonly revision: number }) {
           <ul>
             {missing.slice(0, MISSING_SHOWN).map(each => (
               <li key={each.id}>
-                <strong>{each.service}</strong> <code>{each.id}</code> {each.revision === 0 ? 'has confirmed nothing yet' : `has revision ${each.revision}`}
+                <strong>{each.service}</strong> <code>{each.id}</code>{' '}
+                {each.revision === 0 ? 'has confirmed nothing yet' : `has revision ${each.revision}`}
               </li>
             ))}
             {instances - confirmed > MISSING_SHOWN && <li>and {instances - confirmed - MISSING_SHOWN} more</li>}

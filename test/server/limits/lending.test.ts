@@ -71,6 +71,14 @@ t.test('several instances share one limit, and the server says who uses it', asy
   const [busiest] = usage.keys
   t.match(usage, { flag: 'api-requests', instances: 5, silent: 0 })
   t.match(busiest, { key: 'a-17', variation: 'standard' })
+  t.equal(
+    usage.denied.minute,
+    usage.keys.reduce((sum, key) => sum + key.denied.minute, 0),
+    'the whole is the sum of its keys',
+  )
+  const { body } = await server.call('GET', `${ENVIRONMENT}/limits?keys=1`)
+  t.match(body, { limits: [{ flag: 'api-requests', instances: 5, keys: [{ key: 'a-17' }] }] })
+  t.ok(body.limits[0].denied.hour > 0, 'the list says the same')
   // Exact, not statistical: what was issued, what may be lent beside it, and the seeds of cold counters.
   const seeds = clients.length * Math.max(1, Math.floor(RATE / 4 / clients.length)) + RATE / 4
   const most = (RATE * noisy.ms) / 1_000 + RATE / 4 + (busiest?.overAdmissionMax ?? 0) + seeds
