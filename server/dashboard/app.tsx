@@ -32,6 +32,10 @@ const MENU: readonly Entry[] = [
 
 /** What is not needed in the first view comes when it is. */
 const Flags = lazy(async () => (await import('./pages/flags.tsx')).Flags)
+const Rollouts = lazy(async () => (await import('./pages/rollouts.tsx')).Rollouts)
+const Limits = lazy(async () => (await import('./pages/limits.tsx')).Limits)
+const Valves = lazy(async () => (await import('./pages/valves.tsx')).Valves)
+const Hooks = lazy(async () => (await import('./pages/hooks.tsx')).Hooks)
 
 export function App() {
   if (session.value === undefined) return <main aria-busy="true" class="starting" />
@@ -106,6 +110,10 @@ function Page({ name }: { readonly name: PageName }) {
     <Suspense fallback={<p aria-busy="true">Loading</p>}>
       {name === 'now' && <Now />}
       {name === 'flags' && <Flags />}
+      {name === 'rollouts' && <Rollouts />}
+      {name === 'limits' && <Limits />}
+      {name === 'valves' && <Valves />}
+      {name === 'hooks' && <Hooks />}
     </Suspense>
   )
 }
