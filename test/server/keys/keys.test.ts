@@ -132,7 +132,8 @@ t.test('nobody gives, sees or revokes more than they have', async t => {
   t.match(environments.body.environments, [{ environment: 'staging' }])
   t.equal(environments.body.environments.length, 1)
   const status = await server.call('GET', '/api/v1/status', undefined, { key: ofStaging.token })
-  t.same(status.body.environments, [{ project: 'default', environment: 'staging', revision: 0, instances: 0, kills: 0 }])
+  t.equal(status.body.environments.length, 1)
+  t.match(status.body.environments, [{ project: 'default', environment: 'staging', kills: 0 }])
 })
 
 t.test('the shape of a key request is told exactly', async t => {
