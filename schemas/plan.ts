@@ -254,6 +254,8 @@ export const planEvidenceSchema = z
     lastSliceAt: momentSchema.nullable(),
     /** Contexts with an outcome since the step began. */
     exposures: z.object({ treatment: count, control: count }),
+    /** Contexts that ended, and ended badly, in the last five minutes of this run. */
+    recent: z.object({ withinMs: count, treatment: trialsSchema, control: trialsSchema }),
     share: z
       .object({
         configured: z.number(),

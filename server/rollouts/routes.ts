@@ -82,12 +82,13 @@ export function rolloutRoutes(app: FastifyInstance, services: Services, rollouts
       'Logarithms are natural ones. A guardrail turns the plan back when `logE` reaches `line`, which is ln(1/alpha); a step with a gate of evidence ' +
       'is left when `logClear` reaches `clearLine`. `series` holds one point per slice of ten seconds; older ones are thinned.',
     tag,
-    response: planEvidenceSchema.extend({ revision }),
+    response: planEvidenceSchema.extend({ revision, plan: planSchema }),
     handler({ params }) {
       const log = environmentLog(services, params)
       const { plan, outlook } = rollouts.plan(log, params.flag ?? '')
       return {
         revision: services.log.state(log).revision,
+        plan,
         ...evidenceView(plan, outlook, rollouts.evidence(log, plan), rollouts.timeOf(log, plan)),
       }
     },

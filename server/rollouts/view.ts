@@ -9,6 +9,8 @@ import { msToDetect, smallestHarm } from './statistics/detection.ts'
 import { verdict } from './statistics/process.ts'
 import { durationText } from './words.ts'
 
+/** What counts as now in the figures that people read. */
+const RECENT_MS = 300_000
 /** Where a step has no time of its own, harm is looked for within this. */
 const DETECT_MS = 600_000
 /** What people ask first: would we notice twice as many errors? */
@@ -40,6 +42,7 @@ export function evidenceView(plan: Plan, outlook: Outlook, evidence: Evidence | 
       slices: 0,
       lastSliceAt: null,
       exposures: { treatment: 0, control: 0 },
+      recent: recent([], now),
       share: null,
       logE: 0,
       signalLogE: 0,
@@ -59,6 +62,7 @@ export function evidenceView(plan: Plan, outlook: Outlook, evidence: Evidence | 
     slices: evidence.slices,
     lastSliceAt: evidence.slicedAt === null ? null : moment(evidence.slicedAt),
     exposures: evidence.exposures,
+    recent: recent(evidence.points, now),
     share: {
       configured: weight,
       observed: said.share.observed,
@@ -87,6 +91,18 @@ export function evidenceView(plan: Plan, outlook: Outlook, evidence: Evidence | 
     })),
     text: seen.text,
   }
+}
+
+function recent(points: Evidence['points'], now: number): PlanEvidence['recent'] {
+  const sums = { treatment: { contexts: 0, bad: 0 }, control: { contexts: 0, bad: 0 } }
+  for (const [at, , , treatment, control, treatmentBad, controlBad] of points) {
+    if (at <= now - RECENT_MS) continue
+    sums.treatment.contexts += treatment
+    sums.treatment.bad += treatmentBad
+    sums.control.contexts += control
+    sums.control.bad += controlBad
+  }
+  return { withinMs: RECENT_MS, ...sums }
 }
 
 /** With the traffic as it is: the smallest relative risk that the step's time is enough for, and how long twice the errors take. */
