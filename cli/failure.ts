@@ -12,6 +12,8 @@ export const EXIT = {
   unreachable: 3,
   /** Done, but not every connected instance confirmed it in time. */
   unconfirmed: 4,
+  /** What was watched has ended otherwise than it was to: a rollout that was turned back or cancelled. */
+  turnedBack: 5,
 } as const
 
 /** Codes of the CLI's own, beside those of the server. */

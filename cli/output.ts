@@ -108,6 +108,6 @@ function width(cell: string): number {
 
 const CONTROL = /\u001b(?!\[\d+m)|[\u0000-\u0008\u000b-\u001a\u001c-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g
 
-function shown(text: string): string {
+export function shown(text: string): string {
   return text.replace(CONTROL, character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }

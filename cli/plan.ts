@@ -1,5 +1,5 @@
 /** Rollout plans as people type and read them. Pure. */
-import type { Plan, PlanGate, PlanStepInput } from '../schemas/plan.ts'
+import type { Plan, PlanEvidence, PlanGate, PlanStepInput } from '../schemas/plan.ts'
 import { PLAN_GATES } from '../schemas/plan.ts'
 import { usage } from './failure.ts'
 import { durationMs, momentText } from './moment.ts'
@@ -41,4 +41,11 @@ export function planStateText(plan: Plan): string {
     return `${plan.state} at ${momentText(plan.reverted?.at ?? '')}: ${plan.reverted?.text ?? ''}`
   if (plan.state === 'scheduled') return `scheduled for ${momentText(plan.startsAt ?? '')}`
   return plan.state
+}
+
+/** When a hard limit was looked at last, and why that gave nothing: ` (at 17:03:12Z)`. */
+export function lookText({ limit, state }: Pick<PlanEvidence['guards'][number], 'limit' | 'state'>): string {
+  if (limit === null || limit.at === null) return ''
+  const when = ` (at ${momentText(limit.at).slice(11)})`
+  return limit.problem === null || state === 'blind' ? when : `${when} The last look failed: ${limit.problem}`
 }

@@ -9,7 +9,8 @@ import { collect } from '../collect.ts'
 import { usage } from '../failure.ts'
 import { momentAhead, parseDuration } from '../moment.ts'
 import { table } from '../output.ts'
-import { parseSteps, planStateText } from '../plan.ts'
+import { lookText, parseSteps, planStateText } from '../plan.ts'
+import { addRolloutWatch } from './rollout-watch.ts'
 import { withWait, type WaitOptions } from '../receipts.ts'
 import { reportWrite } from '../report.ts'
 import { openSession, type Session } from '../session.ts'
@@ -54,6 +55,7 @@ Examples:
   $ sluice rollout start new-ledger -e production --steps 1%:5m,5%:10m,25%:1h:approval,100% --guard errorShare --bake 30m
   $ sluice rollout start new-ledger -e production --preset standard --by /account/id --at 2026-12-01T08:00:00Z
   $ sluice rollout show new-ledger -e production
+  $ sluice rollout watch new-ledger -e production
   $ sluice rollout hold new-ledger -e production -m "looking at the latency"
   $ sluice rollout revert new-ledger -e production -m "double entries"
   $ sluice rollout clear new-ledger -e production -m "fixed in 4.2.1"`
@@ -112,6 +114,8 @@ export function addRollout(program: Command): void {
     .option('--state <state>', 'only those that are so, as in running or held')
     .addHelpText('after', '\nExamples:\n  $ sluice rollout list -e production --state held')
     .action(async (options: { state?: string }, self: Command) => list(openSession(self), options.state))
+
+  addRolloutWatch(rollout)
 
   for (const [operation, { summary }] of Object.entries(OPERATIONS)) {
     const command = rollout
@@ -238,7 +242,9 @@ async function show(session: Session, flag: string): Promise<void> {
   if (plan.step === null) return
   output.line(`  seen      ${evidence.text}`)
   for (const guard of evidence.guards)
-    output.line(`  ${guard.state === 'fired' ? colors.red(guard.role) : guard.role.padEnd(9)} ${guard.text}`)
+    output.line(
+      `  ${guard.state === 'fired' ? colors.red(guard.role.padEnd(9)) : guard.role.padEnd(9)} ${guard.state === 'blind' ? 'blind: ' : ''}${guard.text}${lookText(guard)}`,
+    )
   if (evidence.detectable !== null) output.line(`  smallest  ${evidence.detectable.text}`)
 }
 

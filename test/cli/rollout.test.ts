@@ -1,6 +1,7 @@
+import { once } from 'node:events'
 import t from 'tap'
 import { parseSteps } from '../../cli/plan.ts'
-import { begin } from './run.ts'
+import { begin, startCli } from './run.ts'
 
 t.test('steps are read as people write them', async t => {
   t.same(parseSteps('1%:5m, 5:10m:500x,25%:1h:approval,shadow@5%:evidence,100%'), [
@@ -45,4 +46,50 @@ t.test('sluice rollout starts, shows and turns back a plan; sluice schedule has 
   t.match((await done(['schedule', 'list', '-e', 'production'])).stdout, /new-ledger +.*switches it on +.*launch/)
   await done(['schedule', 'remove', added.json().schedule.key, '-e', 'production'])
   t.equal(server.services.log.state('default/production').documents.schedule.size, 0)
+})
+
+t.test('sluice rollout watch tells each change until the rollout ends, and its exit code says how', async t => {
+  const { server, home, sluice, done } = await begin(t)
+  const rollout = '/api/v1/projects/default/environments/production/rollouts/new-ledger'
+  await done(['flag', 'create', 'new-ledger'])
+  await server.call('POST', rollout, { steps: [{ percent: 5, holdMs: 3_600_000 }, { percent: 100 }], guards: [{ type: 'errorShare' }] })
+  const words = ['rollout', 'watch', 'new-ledger', '-e', 'production', '--interval', '250ms']
+  const follow = (more: readonly string[]) => {
+    const child = startCli(t, home, [...words, ...more], { url: server.url })
+    let told = ''
+    child.stdout!.setEncoding('utf8').on('data', (text: string) => (told += text))
+    const ended = once(child, 'close')
+    return {
+      ended,
+      told: () => told,
+      async until(is: RegExp): Promise<void> {
+        while (!is.test(told))
+          await Promise.race([once(child.stdout!, 'data'), ended.then(() => Promise.reject(new Error(`it ended: ${told}`)))])
+      },
+    }
+  }
+  const [lines, records] = [follow([]), follow(['--json'])]
+  await Promise.all([
+    lines.until(/ {2}new-ledger running, step 1 of 2, 5 % of on; next in \S+ \w+: then 100 % of on\n/),
+    records.until(/\n/),
+  ])
+  await server.call('POST', `${rollout}/hold`, { comment: 'looking\u001b[2Jat it' })
+  await Promise.all([lines.until(/ {2}new-ledger held, .*looking\\u001b\[2Jat it/), records.until(/"state":"held"/)])
+  await server.restart()
+  await server.call('POST', `${rollout}/revert`, { comment: 'double entries' })
+  t.same(await lines.ended, [5, null])
+  t.same(await records.ended, [5, null])
+  t.match(lines.told(), / {2}new-ledger reverted, .*: by .*double entries.*\n$/)
+  const told = records
+    .told()
+    .trimEnd()
+    .split('\n')
+    .map(line => JSON.parse(line) as { type: string; plan: { state: string }; guards: unknown[] })
+  t.match(told[0], { type: 'rollout', plan: { state: 'running' }, guards: [{ id: 'errorShare', state: 'watching' }] })
+  t.match(told.at(-1), { plan: { state: 'reverted' } })
+
+  await server.call('POST', `${rollout}/clear`, {})
+  await server.call('POST', rollout, { steps: [{ percent: 100 }] })
+  t.match((await done(words)).stdout, / {2}new-ledger completed, .*\n$/)
+  t.match(await sluice(['rollout', 'watch', 'nothing', '-e', 'production', '--json']), { code: 1, stdout: '', stderr: /FLAG_NOT_FOUND/ })
 })
