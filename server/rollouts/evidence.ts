@@ -80,7 +80,7 @@ export interface Evidence {
   readonly slices: number
   /** When the last slice ended, ms since 1970. */
   readonly slicedAt: number | null
-  /** Time of the step in which nobody watched: while the server was down. */
+  /** Time since the step began, or went on, in which nobody watched: while the server was down. */
   readonly missedMs: number
   readonly exposures: Arms<number>
   /** Slices since the last outcome in this step; null before the first. */
@@ -115,7 +115,7 @@ export function beginEvidence(plan: Plan, now: number): Evidence {
     tripped: {},
     slices: 0,
     slicedAt: null,
-    missedMs: 0,
+    missedMs: unwatchedMs(plan, now),
     exposures: { treatment: 0, control: 0 },
     quiet: { treatment: null, control: null },
     traffic: [],
@@ -124,11 +124,13 @@ export function beginEvidence(plan: Plan, now: number): Evidence {
   }
 }
 
-/** As it was stored, or null for what another run or version wrote. */
-export function revivedEvidence(stored: unknown, plan: Plan): Evidence | null {
+/** As it was stored, or null for what another run or version wrote. Since the last slice nobody has watched. */
+export function revivedEvidence(stored: unknown, plan: Plan, now: number): Evidence | null {
   const evidence = stored as Evidence | null
   if (typeof evidence !== 'object' || evidence === null || evidence.version !== VERSION || evidence.run !== plan.run) return null
-  return revive(evidence.statistics) === null ? null : evidence
+  if (revive(evidence.statistics) === null) return null
+  if (evidence.slicedAt === null) return evidence
+  return { ...evidence, slicedAt: now, missedMs: evidence.missedMs + Math.max(0, now - evidence.slicedAt) }
 }
 
 /** What fits the plan as it stands: begun anew when other things are watched, gone on with in another step. */
@@ -140,18 +142,23 @@ export function followed(evidence: Evidence | null, plan: Plan, now: number): Ev
   if (evidence.step === plan.step && evidence.since === (plan.since ?? '')) return evidence
   // A plan that was held and goes on where it was keeps what its step has seen.
   const isSame = evidence.step === plan.step && plan.spentMs > 0
-  if (isSame) return { ...evidence, since: plan.since ?? '', missedMs: 0 }
+  if (isSame) return { ...evidence, since: plan.since ?? '', missedMs: unwatchedMs(plan, now) }
   return {
     ...evidence,
     step: plan.step ?? 0,
     since: plan.since ?? '',
     statistics: stepped(evidence.statistics),
     limits: limitsOf(plan, now),
-    missedMs: 0,
+    missedMs: unwatchedMs(plan, now),
     exposures: { treatment: 0, control: 0 },
     quiet: { treatment: null, control: null },
     traffic: [],
   }
+}
+
+/** Of a step that is looked at for the first time: nothing, unless it was taken before the server went down. */
+function unwatchedMs(plan: Plan, now: number): number {
+  return plan.since === null ? 0 : Math.max(0, now - Date.parse(plan.since))
 }
 
 /** A slice has ended in which the step stood from its beginning to its end. */

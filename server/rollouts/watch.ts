@@ -79,7 +79,7 @@ export async function openWatch(
 
   for (const row of await storage.all()) {
     const plan = standing(row.log, row.flag)
-    const evidence = plan === undefined ? null : revivedEvidence(JSON.parse(row.body), plan)
+    const evidence = plan === undefined ? null : revivedEvidence(JSON.parse(row.body), plan, clock.now())
     if (evidence === null) await storage.remove(row.log, row.flag)
     else known.set(nameOf(row.log, row.flag), evidence)
   }

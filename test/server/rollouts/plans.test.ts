@@ -1,4 +1,5 @@
 import t from 'tap'
+import { SLICE_MS } from '../../../schemas/protocol.ts'
 import { manualClock } from '../../clock.ts'
 import { LOG, MINUTE_MS, scene, shareOn } from './scene.ts'
 
@@ -127,6 +128,34 @@ t.test('what guards have seen goes through a restart', async t => {
     report('off', 900, 18)
   })
   await until(() => plan().state === 'reverted')
+})
+
+t.test('a step with a guard stands for its time watched: what passed while the server was down does not count', async t => {
+  const { make, slices, report, plan, server, quiet } = await scene(t)
+  const speak = () => {
+    report('on', 100, 1)
+    report('off', 900, 9)
+  }
+  await make({ steps: [{ percent: 10, holdMs: 2 * MINUTE_MS }, { percent: 100 }], guards: [{ type: 'errorShare' }], bakeMs: MINUTE_MS })
+  await slices(6, speak)
+  const clock = manualClock(Date.parse('2026-11-21T09:00:00.000Z'))
+  await server.restart({ clock })
+  const pass = async (count: number): Promise<void> => {
+    for (let i = 0; i < count; i++) {
+      speak()
+      clock.advance(SLICE_MS)
+      await quiet()
+    }
+  }
+  await pass(5)
+  t.match(plan(), { state: 'running', step: 0 }, 'a minute before, and less than one after')
+  await pass(2)
+  t.match(plan(), { state: 'running', step: 1 })
+  // The step is young: nothing of it is stored yet.
+  const later = manualClock(Date.parse('2026-11-21T15:00:00.000Z'))
+  await server.restart({ clock: later })
+  await quiet()
+  t.match(plan(), { state: 'running', step: 1 }, 'and it is not held for want of data that could not come')
 })
 
 t.test('a step whose guard hears nothing is held when its time has come, and goes on by itself when there is data', async t => {

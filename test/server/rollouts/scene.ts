@@ -28,6 +28,8 @@ export interface Scene {
   slices(count: number, report: (slice: number) => void): Promise<void>
   /** @param side '' unless given: what callers got */
   report(variation: string, contexts: number, errors: number, side?: string): void
+  /** Until nothing more follows from what was done. */
+  quiet(): Promise<void>
   /** Until it is so: what happens by itself takes its turns of the event loop. */
   until(is: () => boolean): Promise<void>
 }
@@ -96,6 +98,7 @@ export async function scene(t: Test, options: StartOptions & { clock?: ManualClo
         { service: 'shop', instance: 'i-1' },
       )
     },
+    quiet,
     until,
   }
 }
