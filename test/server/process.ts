@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { ADMIN_KEY, SERVER_KEY } from './start.ts'
 
 const MAIN = fileURLToPath(new URL('../../server/main.js', import.meta.url))
+const CLOCKED = fileURLToPath(new URL('./clocked.js', import.meta.url))
 /** How long a start may take before the test fails: machines are busy. */
 const START_MS = 60_000
 
@@ -19,6 +20,8 @@ export interface ProcessOptions {
   readonly adminKey?: string | null
   /** For `default/development`; as with the admin key. */
   readonly serverKey?: string | null
+  /** Ms since 1970: its clock begins there and moves when told to. The machine's own clock unless given. */
+  readonly clockAt?: number
   /** More variables. */
   readonly environment?: Readonly<Record<string, string>>
   /** Called with the child as soon as it runs, to have it killed at the end of a test whatever happens. */
@@ -34,6 +37,8 @@ export interface ServerProcess {
   /** What it has printed so far. */
   stdout(): string
   stderr(): string
+  /** Its clock moves on: resolves when what fell due is done, or when the process is gone. */
+  advance(ms: number): Promise<void>
   /** As with `kill -9`: resolves when it is gone. */
   kill(): Promise<void>
   /** As with SIGTERM: resolves with the exit code. */
@@ -61,6 +66,10 @@ export async function startProcess(options: ProcessOptions): Promise<ServerProce
     child: run.child,
     stdout: run.stdout,
     stderr: run.stderr,
+    async advance(ms) {
+      run.child.send({ advanceMs: ms }, () => undefined)
+      await Promise.race([once(run.child, 'message'), run.ended])
+    },
     async kill() {
       run.child.kill('SIGKILL')
       await run.ended
@@ -83,7 +92,8 @@ export interface Run {
 /** Starts a server without waiting for anything. */
 export function runProcess(options: ProcessOptions): Run {
   const { adminKey = ADMIN_KEY, serverKey = SERVER_KEY } = options
-  const child = spawn(process.execPath, [MAIN], {
+  const main = options.clockAt === undefined ? [MAIN] : [CLOCKED, String(options.clockAt)]
+  const child = spawn(process.execPath, main, {
     env: {
       ...plainEnvironment(),
       SLUICE_DATA: options.data,
@@ -93,13 +103,13 @@ export function runProcess(options: ProcessOptions): Run {
       ...(serverKey === null ? {} : { SLUICE_SERVER_KEY: serverKey }),
       ...options.environment,
     },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', 'pipe', 'pipe', ...(options.clockAt === undefined ? [] : (['ipc'] as const))],
   })
   options.onSpawn?.(child)
   let stdout = ''
   let stderr = ''
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text))
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => (stdout += text))
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => (stderr += text))
   const ended = once(child, 'close').then(([code]) => code as number | null)
   return { child, stdout: () => stdout, stderr: () => stderr, ended }
 }

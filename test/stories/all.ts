@@ -7,6 +7,8 @@ import { forgedDeliveries } from './forged-deliveries.ts'
 import { ledgerMigration } from './ledger-migration.ts'
 import { misspeltFlag } from './misspelt-flag.ts'
 import { noisyAccount } from './noisy-account.ts'
+import { restartMidPlan } from './restart-mid-plan.ts'
+import { sharedOutage } from './shared-outage.ts'
 import { sickUpstream } from './sick-upstream.ts'
 import { sickVendor } from './sick-vendor.ts'
 import { someAffected } from './some-affected.ts'
@@ -17,6 +19,8 @@ export const stories: readonly Story[] = [
   sickUpstream,
   someAffected,
   ledgerMigration,
+  sharedOutage,
+  restartMidPlan,
   darkServer,
   misspeltFlag,
   noisyAccount,

@@ -5,7 +5,11 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { connect, type Sluice } from '../../sdk/index.ts'
+import { startClient } from '../../sdk/client.ts'
+import { type Clock, systemClock } from '../../sdk/clock.ts'
+import type { Sluice } from '../../sdk/index.ts'
+import { readOptions } from '../../sdk/options.ts'
+import { networkTransport } from '../../sdk/transport.ts'
 
 /** Who visits. */
 export interface Visitor {
@@ -37,14 +41,11 @@ export interface Shop {
   close(): Promise<void>
 }
 
-export async function openShop(options: { name: string; url: string; key: string; cache?: string }): Promise<Shop> {
-  const flags = connect({
-    url: options.url,
-    key: options.key,
-    service: 'shop',
-    instance: options.name,
-    ...(options.cache === undefined ? {} : { cache: options.cache }),
-  })
+/** @param options.clock the machine's own unless given */
+export async function openShop(options: { name: string; url: string; key: string; cache?: string; clock?: Clock }): Promise<Shop> {
+  const { name, url, key, cache, clock = systemClock } = options
+  const given = { url, key, service: 'shop', instance: name, ...(cache === undefined ? {} : { cache }) }
+  const flags = startClient(readOptions(given, name), { clock, random: Math.random, transport: networkTransport })
   await flags.ready()
   const server = createServer((request, response) => {
     const query = new URL(request.url ?? '/', 'http://shop').searchParams
@@ -67,7 +68,7 @@ export async function openShop(options: { name: string; url: string; key: string
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
   return {
-    name: options.name,
+    name,
     flags,
     async visit(visitor) {
       const query = new URLSearchParams(Object.entries(visitor)).toString()

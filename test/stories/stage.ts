@@ -3,10 +3,11 @@
  * command line as an operator types it. The same stories run as tests and, with their lines printed, as the demo.
  */
 import { spawn } from 'node:child_process'
-import { setTimeout as wait } from 'node:timers/promises'
+import { setImmediate as turn, setTimeout as wait } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { Flag, FlagInput } from '../../schemas/flag.ts'
 import type { Instance } from '../../schemas/instance.ts'
+import { manualClock } from '../clock.ts'
 import { startProxy } from '../sdk/baddays/proxy.ts'
 import { plainEnvironment, startProcess, type ServerProcess } from '../server/process.ts'
 import { openShop, type Shop } from './shop.ts'
@@ -15,6 +16,9 @@ import { openShop, type Shop } from './shop.ts'
 const PATIENCE_MS = 60_000
 /** Between two looks, where nothing tells of itself. */
 const LOOK_MS = 200
+/** Time passes in such steps: instances report as often, so that none is late by more than a report. */
+const PASS_MS = 5_000
+const TICK_MS = 10
 const PROJECT = '/api/v1/projects/default'
 const CLI = fileURLToPath(new URL('../../cli/main.js', import.meta.url))
 
@@ -31,6 +35,8 @@ export interface Story {
   readonly needs?: string
   /** More variables for the server. */
   readonly environment?: Readonly<Record<string, string>>
+  /** Time passes, for the server and the shops, only when the story says so: days of it in seconds. */
+  readonly movesClock?: true
   play(stage: Stage): Promise<void>
 }
 
@@ -51,6 +57,10 @@ export interface Stage extends Told {
   shopsFarAway(count: number): Promise<{ readonly shops: Shop[]; cutOff(isCut: boolean): void }>
   /** Runs `sluice …`, prints the line and its output, and answers the output. */
   sluice(line: string): Promise<string>
+  /** The same, of a command that is to be refused. */
+  refused(line: string): Promise<string>
+  /** In a story that moves the clock: time passes, what shops have to report is reported, and what falls due is done. */
+  pass(ms: number): Promise<void>
   /** Waits until it holds for every shop, looking again after each change that reaches it. */
   until(shops: readonly Shop[], holds: (shop: Shop) => boolean, what: string): Promise<void>
   /** Looks again and again until it holds: for what the server knows, and no shop is told of. */
@@ -68,9 +78,11 @@ export interface Stage extends Told {
 /** Sets a stage, plays one story on it, and clears it whatever happens. */
 export async function play(story: Story, told: Told, folder: string): Promise<void> {
   const { environment = {} } = story
+  const clock = story.movesClock === true ? manualClock() : null
   const start = (options: { port?: number; adminKey?: string } = {}): Promise<ServerProcess> =>
-    startProcess({ data: `${folder}/data`, environment, ...options })
+    startProcess({ data: `${folder}/data`, environment, ...options, ...(clock === null ? {} : { clockAt: clock.now() }) })
   let server: ServerProcess = await start()
+  let isDark = false
   const open: Shop[] = []
   const ends: (() => unknown)[] = []
   const { port, adminKey } = server
@@ -103,6 +115,7 @@ export async function play(story: Story, told: Told, folder: string): Promise<vo
         url: options.url ?? server.url,
         key: await productionKey(),
         ...(options.cache === true ? { cache: `${folder}/${name}.json` } : {}),
+        ...(clock === null ? {} : { clock }),
       })
       open.push(shop)
       return shop
@@ -116,11 +129,26 @@ export async function play(story: Story, told: Told, folder: string): Promise<vo
       return { shops: await Promise.all(names.map(name => stage.shop(name, { url: proxy.url }))), cutOff: isCut => proxy.freeze(isCut) }
     },
     async sluice(line) {
-      told.say(`$ sluice ${line}`)
-      const { code, output } = await run(splitLine(line), { SLUICE_URL: server.url, SLUICE_KEY: adminKey, XDG_CONFIG_HOME: folder })
-      for (const printed of output.trimEnd().split('\n')) told.say(`  ${printed}`)
+      const { code, output } = await type(line)
       if (code !== 0) throw new Error(`sluice ${line} ended with ${code}:\n${output}`)
       return output
+    },
+    async refused(line) {
+      const { code, output } = await type(line)
+      if (code === 0) throw new Error(`sluice ${line} was not refused:\n${output}`)
+      return output
+    },
+    async pass(ms) {
+      if (clock === null) throw new Error('this story does not move the clock: set movesClock')
+      for (let left = ms; left > 0; left -= PASS_MS) {
+        const step = Math.min(left, PASS_MS)
+        clock.advance(step)
+        // What shops send is on its way before the server is told.
+        await turn()
+        await turn()
+        if (!isDark) await server.advance(step)
+        await turn()
+      }
     },
     async until(shops, holds, what) {
       await Promise.all(shops.map(shop => untilOne(shop, holds, what)))
@@ -133,12 +161,15 @@ export async function play(story: Story, told: Told, folder: string): Promise<vo
       }
     },
     async serverDies() {
+      isDark = true
       await server.kill()
     },
     async serverReturns() {
       server = await start({ port, adminKey })
+      isDark = false
     },
     async serverRestarts() {
+      isDark = true
       await server.stop()
       await stage.serverReturns()
     },
@@ -147,6 +178,16 @@ export async function play(story: Story, told: Told, folder: string): Promise<vo
     },
   }
 
+  const type = async (line: string): Promise<{ code: number | null; output: string }> => {
+    told.say(`$ sluice ${line}`)
+    const ran = await run(splitLine(line), { SLUICE_URL: server.url, SLUICE_KEY: adminKey, XDG_CONFIG_HOME: folder })
+    for (const printed of ran.output.trimEnd().split('\n')) told.say(`  ${printed}`)
+    return ran
+  }
+
+  // What is to be done at once is a timer of no time; the end takes the time it takes.
+  let isOver = false
+  const ticks = clock === null ? null : setInterval(() => clock.advance(isOver ? TICK_MS : 0), TICK_MS)
   // One key for all shops, made when the first one opens.
   let key: Promise<string> | null = null
   const productionKey = (): Promise<string> => (key ??= makeKey(server))
@@ -154,8 +195,11 @@ export async function play(story: Story, told: Told, folder: string): Promise<vo
   try {
     await story.play(stage)
   } finally {
+    isOver = true
     await Promise.allSettled(open.map(shop => shop.close()))
     await Promise.allSettled(ends.map(async end => end()))
+    for (const end of ends) end()
+    if (ticks !== null) clearInterval(ticks)
     await server.stop()
   }
 }
