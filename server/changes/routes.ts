@@ -1,10 +1,11 @@
 /** History: what changed, who did it and why; how far it arrived; and taking it back. */
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
-import { type Change, changeSchema } from '../../schemas/change.ts'
+import { type Change, ACTIONS, changeSchema } from '../../schemas/change.ts'
 import { SluiceError } from '../../schemas/errors.ts'
 import { receiptsSchema } from '../../schemas/instance.ts'
 import { keySchema, textSchema } from '../../schemas/key.ts'
+import { NAME_LENGTH_MAX } from '../../schemas/limits.ts'
 import { role } from '../access/policy.ts'
 import { environmentLog } from '../environments/find.ts'
 import { route, writeQuerySchema } from '../http/route.ts'
@@ -19,12 +20,18 @@ import { planRevert } from './revert.ts'
 import { closing, until, WAIT_MAX_MS } from './wait.ts'
 
 const ENVIRONMENT = '/api/v1/projects/:project/environments/:environment'
+/** Most entries of the chain that are recomputed for one request that asks for some at a time. */
+const VERIFIED_MAX = 10_000
 /** Entries of a page unless asked otherwise. */
 const PAGE_USUAL = 50
 
 const waitMs = z.coerce.number().int().min(0).max(WAIT_MAX_MS)
 const revision = z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER)
 const pageAnswer = z.object({ revision: z.number().int(), changes: z.array(changeSchema), more: z.boolean() })
+/** The page that people read says where the next one begins. */
+const listAnswer = pageAnswer.extend({ next: z.number().int().nullable() })
+/** An action, or all that begin alike: `flag` for `flag.kill`, `flag.edit` and the others. */
+const ACTION_NAMES = [...new Set(ACTIONS.map(action => action.split('.')[0]!)), ...ACTIONS]
 const difference = z.object({ path: z.string(), before: z.json().nullable(), after: z.json().nullable() })
 
 export function changeRoutes(app: FastifyInstance, services: Services): void {
@@ -36,17 +43,21 @@ export function changeRoutes(app: FastifyInstance, services: Services): void {
     url: `${ENVIRONMENT}/changes`,
     policy: role('viewer', 'environment'),
     summary: 'The change log, newest first',
-    description: 'since and until are revisions (since exclusive, until inclusive) or moments (both inclusive).',
+    description:
+      'since and until are revisions (since exclusive, until inclusive) or moments (both inclusive). The next page is asked for with `next` ' +
+      'as its until, or with order=oldest as its since. With actor or action a page may hold few entries, or none, although there are more.',
     tag,
     query: z.strictObject({
       since: pointSchema.optional(),
       until: pointSchema.optional(),
       flag: keySchema.optional(),
       segment: keySchema.optional(),
+      actor: z.string().min(1).max(NAME_LENGTH_MAX).optional().meta({ description: 'The id of who did it, or part of the name.' }),
+      action: z.enum(ACTION_NAMES).optional().meta({ description: 'As in flag.kill, or flag for all that begin so.' }),
       limit: z.coerce.number().int().min(1).max(PAGE_MAX).optional(),
       order: z.enum(['newest', 'oldest']).optional(),
     }),
-    response: pageAnswer,
+    response: listAnswer,
     async handler({ params, query }) {
       const log = environmentLog(services, params)
       const since = query.since === undefined ? null : readPoint(query.since, 'since')
@@ -61,7 +72,7 @@ export function changeRoutes(app: FastifyInstance, services: Services): void {
         limit: query.limit ?? PAGE_USUAL,
         order: query.order ?? 'newest',
       }
-      return { revision: services.log.state(log).revision, ...(await page(services.log, log, asked)) }
+      return { revision: services.log.state(log).revision, ...(await page(services.log, log, asked, wantedBy(query))) }
     },
   })
 
@@ -76,8 +87,10 @@ export function changeRoutes(app: FastifyInstance, services: Services): void {
     response: pageAnswer,
     async handler({ params, query, request, reply }) {
       const log = environmentLog(services, params)
-      const next = (): Promise<{ changes: readonly Change[]; more: boolean }> =>
-        page(services.log, log, { afterRevision: query.after, limit: PAGE_USUAL, order: 'oldest' })
+      const next = async (): Promise<{ changes: readonly Change[]; more: boolean }> => {
+        const { changes, more } = await page(services.log, log, { afterRevision: query.after, limit: PAGE_USUAL, order: 'oldest' })
+        return { changes, more }
+      }
       // Listening begins before looking, so that nothing falls between.
       const published: Change[] = []
       let wake = (): void => {}
@@ -202,12 +215,51 @@ export function changeRoutes(app: FastifyInstance, services: Services): void {
     url: `${ENVIRONMENT}/verify`,
     policy: role('viewer', 'environment'),
     summary: 'Recompute the log’s hash chain and say whether it holds',
+    description:
+      'With `most` that many entries at a time: `reached` says how far it came, and goes into the next request as `after` and `hash`, ' +
+      'until it is the newest revision.',
     tag,
-    response: z.object({ log: z.string(), revision: z.number().int(), hash: z.string(), brokenAt: z.number().int().nullable() }),
-    handler({ params }) {
-      return services.log.verify(environmentLog(services, params))
+    query: z.strictObject({
+      after: revision.optional(),
+      hash: z
+        .string()
+        .regex(/^[0-9a-f]{64}$/)
+        .optional()
+        .meta({ description: 'Of the entry `after`, as it was answered.' }),
+      most: z.coerce.number().int().min(1).max(VERIFIED_MAX).optional(),
+    }),
+    response: z.object({
+      log: z.string(),
+      revision: z.number().int(),
+      hash: z.string(),
+      brokenAt: z.number().int().nullable(),
+      reached: z.object({ revision: z.number().int(), hash: z.string() }),
+    }),
+    handler({ params, query: { after, hash, most } }) {
+      if ((after === undefined) !== (hash === undefined)) {
+        throw new SluiceError('INVALID_REQUEST', 'The query cannot be taken: after and hash belong together. Give both of `reached`.', {
+          details: [{ path: after === undefined ? 'after' : 'hash', code: 'missing', message: 'is missing beside the other' }],
+        })
+      }
+      const from = after === undefined || hash === undefined ? undefined : { revision: after, hash }
+      return services.log.verify(environmentLog(services, params), { from, most })
     },
   })
+}
+
+/** What the filters on actor and action let pass; undefined for everything. */
+function wantedBy({
+  actor,
+  action,
+}: {
+  actor?: string | undefined
+  action?: string | undefined
+}): ((change: Change) => boolean) | undefined {
+  if (actor === undefined && action === undefined) return undefined
+  const name = actor?.toLowerCase()
+  return change =>
+    (action === undefined || change.action === action || change.action.startsWith(`${action}.`)) &&
+    (name === undefined || change.actor.id === actor || change.actor.name.toLowerCase().includes(name))
 }
 
 /** The revision a point names. */

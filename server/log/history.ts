@@ -9,7 +9,7 @@ import { damaged } from './damage.ts'
 import { changeOf, type Entry } from './entry.ts'
 import { type DocumentMaps, emptyMaps, type Memory, putDocument, stateOf } from './memory.ts'
 import { Pace } from './pace.ts'
-import type { ChangesQuery, State, Verification } from './types.ts'
+import type { ChangesQuery, State, Verification, VerifyPart } from './types.ts'
 
 /** Entries read at a time, at first and at most; between two helpings the event loop has its turn. */
 const HELPING_FIRST = 10
@@ -91,19 +91,21 @@ export async function revisionAt({ storage, memory, waiting }: Sources, at: numb
 }
 
 /** Recompute the chain, and compare the index of documents with what the entries say. */
-export async function verify(sources: Sources): Promise<Verification> {
+export async function verify(sources: Sources, { from, most = Infinity }: VerifyPart = {}): Promise<Verification> {
   const { storage, memory } = sources
   const { log, revision, hash } = memory
   const waiting = sources.waiting.map(entry => entry.change)
   const storedRevision = waiting[0] === undefined ? revision : waiting[0].revision - 1
-  let last = NO_HASH
-  let reached = 0
+  let last = from?.hash ?? NO_HASH
+  let reached = from?.revision ?? 0
+  const end = reached + most
+  const found = (brokenAt: number | null): Verification => ({ log, revision, hash, brokenAt, reached: { revision: reached, hash: last } })
   let helping = HELPING_FIRST
-  for (;;) {
+  while (reached < end) {
     const rows = await storage.changes(log, {
       afterRevision: reached,
       toRevision: storedRevision,
-      limit: helping,
+      limit: Math.min(helping, end - reached),
       order: 'oldest',
     })
     if (rows.length === 0) break
@@ -116,29 +118,31 @@ export async function verify(sources: Sources): Promise<Verification> {
       else listed.push(`${row.type}/${row.key}`)
     }
     for (const row of rows) {
-      const found = changeOf(log, row)
+      const entry = changeOf(log, row)
       const listed = index.get(row.revision)?.sort().join('\n')
-      const touched = found?.edits
+      const touched = entry?.edits
         .map(edit => `${edit.type}/${edit.key}`)
         .sort()
         .join('\n')
-      if (found?.previousHash !== last || listed !== touched) return { log, revision, hash, brokenAt: row.revision }
-      last = found.hash
-      edits += found.edits.length
+      if (entry?.previousHash !== last || listed !== touched) return found(row.revision)
+      last = entry.hash
+      reached = entry.revision
+      edits += entry.edits.length
       index.delete(row.revision)
     }
     const [stray] = index.keys()
-    if (stray !== undefined) return { log, revision, hash, brokenAt: stray }
-    reached = to
+    if (stray !== undefined) return found(stray)
     helping = nextHelping(helping, edits)
     await nextTurn()
   }
-  for (const entry of waiting) {
-    if (entry.previousHash !== last) return { log, revision, hash, brokenAt: entry.revision }
+  if (reached >= end && reached < storedRevision) return found(null)
+  for (const entry of waiting.filter(each => each.revision > reached)) {
+    if (entry.previousHash !== last) return found(entry.revision)
     last = entry.hash
+    reached = entry.revision
   }
   // The newest entries are gone: the chain ends before the log does.
-  return { log, revision, hash, brokenAt: last === hash ? null : Math.min(reached + 1, revision) }
+  return found(last === hash ? null : Math.min(reached + 1, revision))
 }
 
 async function backward(sources: Sources, now: State, hash: string, revision: number): Promise<DocumentMaps> {

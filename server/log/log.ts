@@ -160,7 +160,7 @@ class OpenLog implements OpenedLog {
   change: ChangeLog['change'] = async (log, revision) => change(this.#sources(log), revision)
   stateAt: ChangeLog['stateAt'] = async (log, revision) => stateAt(this.#sources(log), revision)
   revisionAt: ChangeLog['revisionAt'] = async (log, at) => revisionAt(this.#sources(log), at)
-  verify: ChangeLog['verify'] = async log => verify(this.#sources(log))
+  verify: ChangeLog['verify'] = async (log, part) => verify(this.#sources(log), part)
 
   status(): LogStatus {
     const volatile = this.#waiting.reduce((count, entries) => count + entries.length, 0)

@@ -126,6 +126,14 @@ export interface Verification {
   readonly hash: string
   /** The first revision whose hash does not fit, or null when the whole chain holds. */
   readonly brokenAt: number | null
+  /** How far the chain was recomputed, and the hash of that entry. */
+  readonly reached: { readonly revision: number; readonly hash: string }
+}
+
+/** A part of the chain: the rest after an entry that was reached before, at most so many entries. */
+export interface VerifyPart {
+  readonly from?: Verification['reached'] | undefined
+  readonly most?: number | undefined
 }
 
 export interface LogStatus {
@@ -155,7 +163,7 @@ export interface ChangeLog {
   stateAt(log: string, revision: number): Promise<State>
   /** The newest revision at a moment (ms since 1970); 0 before the first. */
   revisionAt(log: string, at: number): Promise<number>
-  verify(log: string): Promise<Verification>
+  verify(log: string, part?: VerifyPart): Promise<Verification>
   status(): LogStatus
   close(): Promise<void>
 }

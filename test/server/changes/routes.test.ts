@@ -63,6 +63,55 @@ t.test('the log is read by revision, moment, flag, page by page', async t => {
   t.match((await call('GET', `${D}/verify`)).body, { log: 'default/development', revision: 4, brokenAt: null })
 })
 
+t.test('the log is read by who did it and what was done, and every page says where the next begins', async t => {
+  const { call, makeKey } = await startServer(t)
+  const { id, token } = await makeKey('admin', 'development', { name: 'Dana of the night shift', grants: [{ role: 'admin' }] })
+  await call('POST', `${P}/flags`, { key: 'a', kind: 'kill-switch' })
+  await call('POST', `${P}/flags`, { key: 'b', kind: 'release' }, { key: token })
+  await call('POST', `${D}/flags/a/kills`, { reason: 'crash' }, { key: token })
+  await call('PATCH', `${D}/flags/b`, { enabled: true })
+  for (const [query, expected] of [
+    ['actor=dana', [3, 2]],
+    [`actor=${id}`, [3, 2]],
+    ['actor=nobody', []],
+    ['action=flag.create', [2, 1]],
+    ['action=flag', [4, 3, 2, 1]],
+    ['action=flag.kill&actor=NIGHT', [3]],
+    ['action=segment', []],
+    ['action=flag.create&order=oldest', [1, 2]],
+  ] as const) {
+    t.same(revisions((await call('GET', `${D}/changes?${query}`)).body), expected, query)
+  }
+  for (const [order, name, expected] of [
+    ['newest', 'until', [4, 3, 2, 1]],
+    ['oldest', 'since', [1, 2, 3, 4]],
+  ] as const) {
+    const seen: number[] = []
+    for (let next: number | null = order === 'newest' ? 4 : 0; next !== null;) {
+      const { body } = await call('GET', `${D}/changes?limit=1&action=flag&order=${order}&${name}=${next}`)
+      seen.push(...revisions(body))
+      next = body.next
+    }
+    t.same(seen, expected, order)
+  }
+  t.match(await call('GET', `${D}/changes?action=flag.explode`), { status: 400, body: { details: [{ path: 'action' }] } })
+})
+
+t.test('the chain is verified a part at a time', async t => {
+  const { call, services } = await startServer(t)
+  for (let i = 1; i <= 7; i++) await call('POST', `${D}/segments`, { key: `s${i}` })
+  const whole = (await call('GET', `${D}/verify`)).body
+  t.match(whole, { revision: 7, brokenAt: null, reached: { revision: 7, hash: whole.hash } })
+  let part = (await call('GET', `${D}/verify?most=3`)).body
+  t.match(part, { brokenAt: null, reached: { revision: 3 } })
+  t.equal(part.reached.hash, (await services.log.change('default/development', 3)).hash)
+  part = (await call('GET', `${D}/verify?most=3&after=3&hash=${'0'.repeat(64)}`)).body
+  t.equal(part.brokenAt, 4, 'what went before is another')
+  part = (await call('GET', `${D}/verify?most=10&after=3&hash=${(await services.log.change('default/development', 3)).hash}`)).body
+  t.match(part, { brokenAt: null, reached: { revision: 7, hash: whole.hash } })
+  t.match(await call('GET', `${D}/verify?after=3`), { status: 400, body: { details: [{ path: 'hash' }] } })
+})
+
 t.test('a page ends before it grows too large', async t => {
   const { call } = await startServer(t)
   const values = (n: number): string[] => Array.from({ length: 300 }, (_, i) => `${n}-${i}-`.padEnd(4_000, 'x'))
