@@ -52,7 +52,13 @@ function closeOnSignal(sluice: Sluice, config: Config, logger: FastifyBaseLogger
 
 /** What a start prints. Secrets only at the very first one, and only those that configuration has not set. */
 function greeting(url: string, config: Config, firstKeys: FirstKeys | null): string {
-  const lines = [`Sluice listens at ${url}`, `  documentation  ${url}/docs`, `  data           ${config.data}`, '']
+  const lines = [
+    `Sluice listens at ${url}`,
+    `  dashboard      ${url}/`,
+    `  documentation  ${url}/docs`,
+    `  data           ${config.data}`,
+    '',
+  ]
   if (firstKeys === null || (firstKeys.admin === null && firstKeys.server === null)) return `${lines.join('\n')}`
   return `${lines.join('\n')}\n${keyLines(firstKeys)}${nextCommand(url, firstKeys)}`
 }

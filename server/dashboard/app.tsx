@@ -1,14 +1,16 @@
 /** The frame around every page: where you are, where you can go, whether what you see is live. */
 import { lazy, Suspense } from 'preact/compat'
-import { useEffect, useState } from 'preact/hooks'
+import { useEffect, useRef, useState } from 'preact/hooks'
 import { allShortcuts, useShortcut } from './keyboard.ts'
 import { isLive, listen } from './live.ts'
 import { Dialog } from './parts/dialog.tsx'
+import { Empty } from './parts/empty.tsx'
 import { Search } from './parts/search.tsx'
 import { go, linkTo, type PageName, route } from './route.ts'
 import { loadPlaces, nameOf, place, places, remember, session, signOut } from './session.ts'
 import { SignIn } from './signin.tsx'
 import { setTheme, type Theme, theme } from './theme.ts'
+import { useTitle } from './title.ts'
 import { Now } from './pages/now.tsx'
 
 interface Entry {
@@ -36,6 +38,11 @@ const Rollouts = lazy(async () => (await import('./pages/rollouts.tsx')).Rollout
 const Limits = lazy(async () => (await import('./pages/limits.tsx')).Limits)
 const Valves = lazy(async () => (await import('./pages/valves.tsx')).Valves)
 const Hooks = lazy(async () => (await import('./pages/hooks.tsx')).Hooks)
+const Environments = lazy(async () => (await import('./pages/environments.tsx')).Environments)
+const Keys = lazy(async () => (await import('./pages/keys.tsx')).Keys)
+
+/** Shown also to a key that sees no environment yet: here the first one is made. */
+const WITHOUT_PLACE: readonly PageName[] = ['environments', 'keys']
 
 export function App() {
   if (session.value === undefined) return <main aria-busy="true" class="starting" />
@@ -58,10 +65,27 @@ function Frame() {
       dispatchEvent(new HashChangeEvent('hashchange'))
     }
   }, [here?.project, here?.environment])
+  useTitle(MENU.find(({ name }) => name === route.value.page)?.title ?? '')
+  // On a phone the menu is wider than the screen: the page that is open is in sight.
+  const menu = useRef<HTMLElement>(null)
+  useEffect(() => {
+    const show = (): void => menu.current?.querySelector('[aria-current="page"]')?.scrollIntoView({ block: 'nearest', inline: 'center' })
+    show()
+    addEventListener('resize', show)
+    return () => removeEventListener('resize', show)
+  }, [route.value.page])
 
   return (
     <>
-      <a class="skip" href="#content">
+      <a
+        class="skip"
+        href="#content"
+        onClick={event => {
+          // The address says which page this is, so the link must not change it.
+          event.preventDefault()
+          document.getElementById('content')?.focus()
+        }}
+      >
         Skip to the page
       </a>
       <header class="bar">
@@ -76,7 +100,7 @@ function Frame() {
         <LiveMark />
         <ThemeChooser />
       </header>
-      <nav class="menu" aria-label="Pages">
+      <nav class="menu" aria-label="Pages" ref={menu}>
         <ul>
           {MENU.map(({ name, title, letter }) => (
             <li key={name}>
@@ -93,8 +117,13 @@ function Frame() {
         </ul>
       </nav>
       <main id="content" tabIndex={-1}>
-        {here === null ? (
-          <p>Your key sees no environment yet. Make one: sluice environments create production</p>
+        {here === null && !WITHOUT_PLACE.includes(route.value.page) ? (
+          <>
+            <h1>Nothing to see yet</h1>
+            <Empty title="Your key sees no environment. Make the first one:" command="sluice environments create production">
+              <a href={linkTo('environments')}>or make it here</a>
+            </Empty>
+          </>
         ) : (
           <Page name={route.value.page} />
         )}
@@ -114,6 +143,8 @@ function Page({ name }: { readonly name: PageName }) {
       {name === 'limits' && <Limits />}
       {name === 'valves' && <Valves />}
       {name === 'hooks' && <Hooks />}
+      {name === 'environments' && <Environments />}
+      {name === 'keys' && <Keys />}
     </Suspense>
   )
 }

@@ -57,8 +57,11 @@ export function nameOf({ project, environment }: Place): string {
 const BUILT_IN = 'sluice'
 const ROLES: readonly Role[] = ['viewer', 'operator', 'editor', 'admin']
 
-/** Whether the session may do what needs this role, at a place; what it may not is not offered. The server decides all the same. */
-export function may(role: Role, at: Place | null = place.value): boolean {
+/**
+ * Whether the session may do what needs this role; what it may not is not offered. The server decides all the same.
+ * @param at a place, a whole project without an environment, or null for the whole server
+ */
+export function may(role: Role, at: Partial<Place> | null = place.value): boolean {
   return (session.value?.grants ?? []).some(
     grant =>
       ROLES.indexOf(grant.role) >= ROLES.indexOf(role) &&

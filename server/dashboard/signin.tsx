@@ -1,5 +1,5 @@
 /** Signing in with an admin key. It goes to the server once, and this page keeps nothing of it. */
-import { useState } from 'preact/hooks'
+import { useEffect, useState } from 'preact/hooks'
 import { Failure } from './api.ts'
 import { Problem } from './parts/problem.tsx'
 import { signIn } from './session.ts'
@@ -8,6 +8,7 @@ export function SignIn() {
   const [key, setKey] = useState('')
   const [failure, setFailure] = useState<Failure | null>(null)
   const [isBusy, setBusy] = useState(false)
+  useEffect(() => void (document.title = 'Sign in · Sluice'), [])
   const submit = async (event: Event): Promise<void> => {
     event.preventDefault()
     setBusy(true)
