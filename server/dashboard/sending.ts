@@ -6,7 +6,7 @@ export interface Sending {
   readonly isBusy: boolean
   readonly failure: Failure | null
   /** Whether it went well. While one is on its way no other is sent. */
-  send(run: () => Promise<void>): Promise<boolean>
+  readonly send: (run: () => Promise<void>) => Promise<boolean>
 }
 
 export function useSending(): Sending {
