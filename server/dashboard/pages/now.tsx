@@ -23,8 +23,8 @@ export function Now() {
           Now <small>in {here.environment}</small>
         </h1>
         <div class="hand">
-          <button type="button" class="secondary" onClick={() => setSearching(true)}>
-            Find a flag <kbd aria-hidden="true">/</kbd>
+          <button type="button" class="secondary narrow" onClick={() => setSearching(true)}>
+            Find a flag
           </button>
           {mayKill && (
             <button type="button" class="danger" onClick={() => setChoosing(true)}>

@@ -47,7 +47,7 @@ export function ClausesEditor({ drafts, onChange, attributes, segments }: Clause
         const clause = clauseOf(draft)
         const name = i === 0 ? 'Clause' : `Clause ${i + 1}`
         return (
-          <div class="clause" key={i} role="group" aria-label={name}>
+          <div class="clause" key={i}>
             {i > 0 && <span class="and">and</span>}
             {draft.op !== 'segment' && (
               <input

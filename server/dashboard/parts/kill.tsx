@@ -110,7 +110,7 @@ function KillForm({ flags, what, onClose, onKilled }: FormProps) {
         </Choice>
         {presets.map(clause => (
           <Choice key={JSON.stringify(clause)} name={JSON.stringify(clause)} scope={scope} onChoose={setScope}>
-            {clause.op === 'segment' ? `Segment ${String(clause.values[0])}` : titled(String(clause.values[0]))} only{' '}
+            {clause.op === 'segment' ? `segment ${String(clause.values[0])}` : String(clause.values[0])} only{' '}
             <small>{clause.op === 'segment' ? '' : clause.attribute}</small>
           </Choice>
         ))}
@@ -543,10 +543,6 @@ function evaluationsText({ lastHour }: Affected, flags: readonly Flag[]): string
   const own = flags.reduce((sum, { key }) => sum + (lastHour[key] ?? 0), 0)
   if (own === 0) return 'not evaluated once'
   return `evaluated ${own.toLocaleString('en')} ${own === 1 ? 'time' : 'times'}, by all contexts together`
-}
-
-function titled(text: string): string {
-  return text.slice(0, 1).toUpperCase() + text.slice(1)
 }
 
 function failureOf(error: unknown): Failure {

@@ -67,6 +67,8 @@ const TONES: readonly (readonly [pattern: RegExp, tone: string, mark: string])[]
 function Line({ entry }: { readonly entry: Entry }) {
   const { revision, at, actor, action, comment, edits, editCount, reverts, isVolatile } = entry
   const [, tone, mark] = TONES.find(([pattern]) => pattern.test(action)) ?? [null, 'quiet', '○']
+  // A rollout's entry edits the flag and its plan, which have one name.
+  const named = edits.filter((edit, i) => edits.findIndex(each => each.key === edit.key) === i)
   const words = (ACTION_WORDS as Readonly<Record<string, string>>)[action] ?? action
   return (
     <li>
@@ -77,13 +79,13 @@ function Line({ entry }: { readonly entry: Entry }) {
         <p>
           <strong>{actor.name}</strong> {words} {reverts !== null && `r${reverts} of `}
           {edits.length === 0 && 'nothing'}
-          {edits.slice(0, KEYS_SHOWN).map(({ type, key, before, after }, i) => (
+          {named.slice(0, KEYS_SHOWN).map(({ type, key, before, after }, i) => (
             <span key={`${type}/${key}`}>
               {i > 0 && ', '}
               <Name type={type} name={key} flag={flagOf(after) ?? flagOf(before)} />
             </span>
           ))}
-          {editCount > KEYS_SHOWN && ` and ${(editCount - KEYS_SHOWN).toLocaleString('en')} more`}
+          {named.length > KEYS_SHOWN && ` and ${(editCount - KEYS_SHOWN).toLocaleString('en')} more`}
           {coveredText(entry)}
         </p>
         {comment !== null && comment !== '' && <p class="comment">“{comment}”</p>}
