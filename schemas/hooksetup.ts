@@ -5,10 +5,10 @@ import type { Hook } from './hook.ts'
 const SHOWN_ONCE = '<the secret that was shown when it was made>'
 
 /**
- * @param hook   with the whole address that the tool shall use
+ * @param hook   with the whole address that the tool shall use, and the environment for commands that name it
  * @param secret as it was just made; undefined when it is not known any more, or the tool's own
  */
-export function setUp(hook: Hook & { readonly address: string }, secret: string | undefined): string[] {
+export function setUp(hook: Hook & { readonly address: string; readonly environment?: string }, secret: string | undefined): string[] {
   const shown = secret ?? SHOWN_ONCE
   const { address } = hook
   const header = hook.header ?? (hook.source === 'honeycomb' ? 'X-Honeycomb-Webhook-Token' : 'Authorization')
@@ -110,9 +110,9 @@ export function setUp(hook: Hook & { readonly address: string }, secret: string 
       ]
     case 'generic':
       return [
-        'To see it work, from a shell:',
-        '',
-        `body='{"dedupKey":"test","status":"info","title":"a test"}'`,
+        ...(hook.mapping === undefined
+          ? ['To see it work, from a shell:', '', `body='{"dedupKey":"test","status":"info","title":"a test"}'`]
+          : ['To see it work, from a shell, with what the tool sends in sample.json:', '', 'body=$(cat sample.json)']),
         ...(hook.auth === 'signature'
           ? [
               `signature=$(printf %s "$body" | openssl dgst -sha256 -hmac '${shown}' -hex | sed 's/.* //')`,
@@ -123,12 +123,12 @@ export function setUp(hook: Hook & { readonly address: string }, secret: string 
   }
 }
 
-function theirSecret(hook: Hook, where: string): string[] {
+function theirSecret(hook: Hook & { readonly environment?: string }, where: string): string[] {
   if (hook.auth !== 'signature' || hook.secrets.length > 0) return []
   return [
     '',
     `${where} Until it is known here, every delivery is refused. Give it with:`,
-    `sluice hooks rotate ${hook.key} --secret-file -`,
+    `sluice hooks rotate ${hook.key}${hook.environment === undefined ? '' : ` -e ${hook.environment}`} --secret-file -`,
   ]
 }
 

@@ -174,7 +174,11 @@ function addAdd(parent: Command): void {
     })
     if (written.dryRun === true) return
     output.line('')
-    for (const line of setUp({ ...written.hook, address: addressOf(session, written) }, written.secret)) output.line(line)
+    for (const line of setUp(
+      { ...written.hook, address: addressOf(session, written), environment: session.settings.environment },
+      written.secret,
+    ))
+      output.line(line)
     if (written.secret !== undefined) {
       output.line('')
       output.line('the secret is in what stands above; it is not shown again.')
@@ -216,11 +220,14 @@ function addShow(parent: Command): void {
       for (const ref of hook.secrets)
         output.line(`  secret    ${ref.id}${ref.hint === '' ? '' : ` (ends with ${ref.hint})`}, since ${momentText(ref.createdAt)}`)
       if (hook.secrets.length === 0 && hook.source !== 'cloudwatch-sns')
-        output.line(`  secret    none yet: every delivery is refused. Give it with "sluice hooks rotate ${key} --secret-file …"`)
+        output.line(
+          `  secret    none yet: every delivery is refused. Give it with "sluice hooks rotate ${key} -e ${session.settings.environment} --secret-file …"`,
+        )
       output.line(`  taken     ${takenOf(hook)}, refused ${refusedOf(hook)}, since the server started`)
       for (const alert of alerts) output.line(`  firing    ${alert.severity}: ${alert.title}, since ${momentText(alert.startsAt)}`)
       output.line('')
-      for (const line of setUp({ ...hook, address: addressOf(session, { hook }) }, undefined)) output.line(line)
+      for (const line of setUp({ ...hook, address: addressOf(session, { hook }), environment: session.settings.environment }, undefined))
+        output.line(line)
     })
 }
 
@@ -309,7 +316,7 @@ function addRotate(parent: Command): void {
       const written = await session.client().call<HookWritten>(path, { method: 'POST', body, query: session.write })
       const older = written.hook.secrets.slice(0, -1)
       await reportWrite(session, written, null, {
-        title: `${written.dryRun === true ? 'WOULD GIVE' : 'GAVE'} hook ${key} in ${session.place} another secret`,
+        title: `${written.dryRun === true ? 'WOULD GIVE' : 'GAVE'} hook ${key} in ${session.place} ${older.length === 0 ? 'its' : 'another'} secret`,
         rows: [['good now', countText(written.hook.secrets.length, 'secret')]],
         undo: null,
         ...(older.length === 0

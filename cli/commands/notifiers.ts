@@ -276,7 +276,7 @@ function addTest(parent: Command): void {
       const answer = await session.client().call<{ ok: boolean; text: string; ms: number }>(path, { method: 'POST', waitMs: 20_000 })
       output.data(answer)
       output.line(
-        `${answer.ok ? output.colors.green('WORKS') : output.colors.red('FAILED')}: ${key} in ${session.place}: ${answer.text}, after ${answer.ms} ms`,
+        `${answer.ok ? output.colors.green('WORKS') : output.colors.red('FAILED')}: ${key} in ${session.place}: ${answer.text.replace(/\.$/, '')}, after ${answer.ms} ms`,
       )
       if (!answer.ok) session.exit(EXIT.refused)
     })

@@ -304,6 +304,7 @@ function addRestore(parent: Command): void {
         { method: 'POST', query: session.write },
       )
     const { restored, left } = answer
+    const [first] = left
     await reportWrite(session, answer, options, {
       title:
         restored.length === 0
@@ -311,7 +312,10 @@ function addRestore(parent: Command): void {
           : `${answer.dryRun === true ? 'WOULD PUT BACK' : 'PUT BACK'} ${restored.join(', ')} in ${session.place}`,
       rows: left.map(each => ['left', `${each.flag}: ${each.why}`] as const),
       undo: null,
-      next: 'the alerts that fire now are dealt with; it fires again for new ones',
+      next:
+        first === undefined
+          ? 'the alerts that fire now are dealt with; it fires again for new ones'
+          : `see what stands, and take it back by hand: sluice flag show ${first.flag} -e ${session.settings.environment}`,
     })
   })
 }

@@ -266,7 +266,7 @@ function toldLift(change: Change, flags: readonly TouchedFlag[], where: string):
   const gone = flags.flatMap(each => each.taken)
   const [first] = gone
   const still = flags.filter(each => (each.after?.kills.length ?? 0) > 0)
-  const verb = change.action === 'flag.expire' ? 'ENDED BY ITSELF: the kill of' : 'LIFTED the kill of'
+  const verb = `${change.action === 'flag.expire' ? 'ENDED BY ITSELF:' : 'LIFTED'} the ${gone.length === 1 ? 'kill' : 'kills'} of`
   const lines = [
     `Was for ${listText([...new Set(gone.map(kill => affectedText(kill.clauses)))])}${first === undefined ? '' : `, because of ${JSON.stringify(cutText(first.reason, 200))}`}`,
     still.length === 0 ? 'What stood below decides again' : `Still killed for some: ${listText(still.map(each => each.key))}`,

@@ -172,7 +172,6 @@ export function openTriggers(parts: TriggerParts): TriggersHandle {
     }
   }
 
-  /** @returns after how long it must be looked at again */
   /** @returns after how long it must be looked at again: 0 for at once */
   async function visit(name: string, desk: Desk, trigger: Trigger, memory: Memory, edges: readonly Alert[]): Promise<number> {
     const told = edges.filter(alert => alert.status === (trigger.when.status ?? 'firing') && selects(trigger.when, alert)).length

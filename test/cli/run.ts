@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 import { plainEnvironment } from '../server/process.ts'
-import { ADMIN_KEY, type Loose, startServer, type TestServer } from '../server/start.ts'
+import { ADMIN_KEY, type Loose, type StartOptions, startServer, type TestServer } from '../server/start.ts'
 
 export const MAIN = fileURLToPath(new URL('../../cli/main.js', import.meta.url))
 
@@ -30,8 +30,9 @@ export interface Ran {
 /** A server, and `sluice` that reaches it; `done` also checks that the command ends well. */
 export async function begin(
   t: Test,
+  options?: StartOptions,
 ): Promise<{ server: TestServer; home: string; sluice: ReturnType<typeof cliOf>; done: (words: readonly string[]) => Promise<Ran> }> {
-  const server = await startServer(t)
+  const server = await startServer(t, options)
   const home = join(server.data, '..', 'home')
   mkdirSync(home)
   const sluice = cliOf(t, home, { url: server.url })

@@ -56,7 +56,7 @@ export const alertStorm: Story = {
     await stage.sluice('triggers restore pods -e production -m "the rack is back"')
     const [first, second] = [read(await audit.nth(1)), read(await audit.nth(2))]
     stage.equal([first.type, second.type], ['trigger.fire', 'trigger.restore'], 'the storm was one message')
-    stage.say(`  ${first.data.title}: ${first.data.why}`)
+    stage.say(`  ${first.data.why}`)
     const count = Number(/one of (\d+) that fire/.exec(first.data.why)?.[1])
     stage.ok(count >= AT_LEAST && count <= PODS, `which says that ${count} fired by then`)
     const { changes } = (await stage.api('GET', '/environments/production/changes?order=oldest&limit=500')) as { changes: Change[] }
@@ -66,5 +66,5 @@ export const alertStorm: Story = {
 
 interface Message {
   readonly type: string
-  readonly data: { readonly title: string; readonly why: string }
+  readonly data: { readonly why: string }
 }

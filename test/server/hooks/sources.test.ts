@@ -2,10 +2,11 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { HOOK_SOURCES } from '../../../schemas/hook.ts'
-import { DATADOG_PAYLOAD } from '../../../schemas/hooksetup.ts'
+import { DATADOG_PAYLOAD, setUp } from '../../../schemas/hooksetup.ts'
 import { DATADOG_TEMPLATE } from '../../../server/hooks/sources/datadog.ts'
 import { manualClock } from '../../clock.ts'
 import { type Loose, startServer } from '../start.ts'
+import { HOOK } from '../triggers/open.ts'
 import { deliver, fixtures, HOOKS, makeHook, outside } from './fixtures.ts'
 
 const all = fixtures()
@@ -56,4 +57,12 @@ t.test('every sample is taken as its tool sends it, once, and only with its sign
 t.test('the template of Datadog is the same on the page, in the terminal and where it is read', async t => {
   t.same(JSON.parse(DATADOG_PAYLOAD), DATADOG_TEMPLATE)
   t.ok(readFileSync(new URL('../../../../docs/hooks.md', import.meta.url), 'utf8').includes(DATADOG_PAYLOAD))
+})
+
+t.test('what is printed for a tool names the environment, and sends what the mapping reads', async t => {
+  const hook = { ...HOOK, auth: 'signature' as const, address: 'https://sluice.example.com/hooks/p1', environment: 'production' }
+  t.equal(setUp({ ...hook, source: 'pagerduty' }, undefined).at(-1), 'sluice hooks rotate am -e production --secret-file -')
+  const text = (more: object): string => setUp({ ...hook, ...more, source: 'generic' }, 'secret').join('\n')
+  t.match(text({}), /\nbody='{"dedupKey"/)
+  t.match(text({ mapping: { dedupKey: '/id' } }), /\nbody=\$\(cat sample\.json\)\n/)
 })
