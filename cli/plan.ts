@@ -1,5 +1,5 @@
 /** Rollout plans as people type and read them. Pure. */
-import type { Plan, PlanEvidence, PlanGate, PlanStepInput } from '../schemas/plan.ts'
+import type { GuardInput, GuardRole, Plan, PlanEvidence, PlanGate, PlanStepInput } from '../schemas/plan.ts'
 import { PLAN_GATES } from '../schemas/plan.ts'
 import { usage } from './failure.ts'
 import { durationMs, momentText } from './moment.ts'
@@ -48,4 +48,39 @@ export function lookText({ limit, state }: Pick<PlanEvidence['guards'][number], 
   if (limit === null || limit.at === null) return ''
   const when = ` (at ${momentText(limit.at).slice(11)})`
   return limit.problem === null || state === 'blind' ? when : `${when} The last look failed: ${limit.problem}`
+}
+
+const LIMIT = /^promql=(.+?)\s*(>=|<=|>|<)\s*(-?\d+(?:\.\d+)?(?:e-?\d+)?)$/s
+
+/**
+ * `errorShare`, `valve=vendor`, `promql=max(queue) > 1000`.
+ * @param prometheus what `--prometheus` says
+ * Error: `USAGE`.
+ */
+export function parseGuard(text: string, role: GuardRole, prometheus: string | undefined): GuardInput {
+  const limit = LIMIT.exec(text)
+  if (limit !== null) {
+    if (prometheus === undefined) throw usage(`${text} asks nobody.`, 'Say which with --prometheus http://prometheus.internal:9090.')
+    const [, query = '', op, threshold] = limit
+    return { type: 'promql', role, address: prometheus, query, op: op as '>' | '>=' | '<' | '<=', threshold: Number(threshold) }
+  }
+  const [type = '', value] = text.split('=')
+  if (type === 'errorShare' || type === 'slowShare') return { type, role }
+  if (type === 'mismatch') return { type, role, ...(value === undefined ? {} : { maxShare: parseNumber(value, '--guard mismatch') }) }
+  if (type === 'valve' && value !== undefined) return { type, role, flag: value }
+  if (type === 'alert') {
+    if (value === undefined) return { type, role }
+    if (value === 'critical' || value === 'error' || value === 'warning' || value === 'info') return { type, role, severity: value }
+  }
+  throw usage(
+    `${text} is no guard.`,
+    'There is errorShare, slowShare, mismatch, valve=<flag>, alert, alert=critical and promql=<query> > <number>.',
+  )
+}
+
+/** Error: `USAGE`. */
+export function parseNumber(text: string, option: string): number {
+  const number = Number(text.replace('%', ''))
+  if (text.trim() === '' || !Number.isFinite(number)) throw usage(`${option} ${text} is not a number.`)
+  return number
 }

@@ -1,6 +1,6 @@
 /** `sluice rollout`: a share that grows step by step, holds, and turns back by itself. */
 import type { Command } from 'commander'
-import type { GuardInput, Outlook, Plan, PlanEvidence, PlanInput, PlanPreset } from '../../schemas/plan.ts'
+import type { Outlook, Plan, PlanEvidence, PlanInput, PlanPreset } from '../../schemas/plan.ts'
 import { PLAN_PRESETS } from '../../schemas/plan.ts'
 import { outlookText, placeText, serveText, stepText } from '../../schemas/words.ts'
 import type { FlagWritten } from '../answers.ts'
@@ -9,7 +9,7 @@ import { collect } from '../collect.ts'
 import { usage } from '../failure.ts'
 import { momentAhead, parseDuration } from '../moment.ts'
 import { table } from '../output.ts'
-import { lookText, parseSteps, planStateText } from '../plan.ts'
+import { lookText, parseGuard, parseNumber, parseSteps, planStateText } from '../plan.ts'
 import { addRolloutWatch } from './rollout-watch.ts'
 import { withWait, type WaitOptions } from '../receipts.ts'
 import { reportWrite } from '../report.ts'
@@ -35,6 +35,7 @@ interface StartOptions extends WaitOptions {
   readonly guard: readonly string[]
   readonly signal: readonly string[]
   readonly guards: boolean
+  readonly prometheus?: string
   readonly alpha?: string
   readonly bake?: string
   readonly holdback?: string
@@ -48,7 +49,8 @@ Steps are a share, how long it stands, and what else must be so before it is lef
   1%:5m            for 5 minutes                    25%:1h:approval  and then until a person approves
   5%:10m:500x      and at least 500 exposures       50%:1h:evidence  until outcomes rule out harm
   shadow@5%:1h     of another variation from here on: the stages of a migration
-Guards are errorShare, slowShare, mismatch, valve=<flag>, or alert (alert=critical: at least so severe).
+Guards are errorShare, slowShare, mismatch, valve=<flag>, alert (alert=critical: at least so severe),
+or what a Prometheus says: --prometheus http://prometheus.internal:9090 --guard 'promql=max(ledger_queue) > 1000'.
 
 Examples:
   $ sluice rollout start new-ledger -e production --preset fast -m "ledger 2"
@@ -91,6 +93,7 @@ export function addRollout(program: Command): void {
     .option('--by <attribute>', 'what the share goes by, as in /account/id (default: as it stands, else targetingKey)')
     .option('--guard <guard>', 'turns it back; may be repeated', collect, [])
     .option('--signal <guard>', 'holds it; may be repeated', collect, [])
+    .option('--prometheus <address>', 'what guards of promql ask, as in http://prometheus.internal:9090')
     .option('--no-guards', 'with --preset: without its guard')
     .option('--alpha <share>', 'harmless rollouts that may be turned back by mistake (default: 0.01)')
     .option('--bake <duration>', 'how long the last step is watched')
@@ -158,7 +161,10 @@ function inputOf(options: StartOptions, session: Session): PlanInput {
   if (preset !== undefined && !(PLAN_PRESETS as readonly string[]).includes(preset))
     throw usage(`--preset ${preset} is none.`, `There is ${PLAN_PRESETS.join(', ')}.`)
   if (options.at !== undefined && options.later === true) throw usage('Both --at and --later were given.', 'Give one of them.')
-  const guards = [...options.guard.map(text => guardOf(text, 'guardrail')), ...options.signal.map(text => guardOf(text, 'signal'))]
+  const guards = [
+    ...options.guard.map(text => parseGuard(text, 'guardrail', options.prometheus)),
+    ...options.signal.map(text => parseGuard(text, 'signal', options.prometheus)),
+  ]
   return {
     ...(preset === undefined ? {} : { preset: preset as PlanPreset }),
     ...(steps === undefined ? {} : { steps: parseSteps(steps) }),
@@ -167,35 +173,14 @@ function inputOf(options: StartOptions, session: Session): PlanInput {
     ...(control === undefined ? {} : { control }),
     ...(by === undefined ? {} : { by }),
     ...(guards.length > 0 || !options.guards ? { guards } : {}),
-    ...(options.alpha === undefined ? {} : { alpha: numberOf(options.alpha, '--alpha') }),
+    ...(options.alpha === undefined ? {} : { alpha: parseNumber(options.alpha, '--alpha') }),
     ...(options.bake === undefined ? {} : { bakeMs: parseDuration(options.bake, '--bake') }),
-    ...(options.holdback === undefined ? {} : { holdback: numberOf(options.holdback, '--holdback') }),
+    ...(options.holdback === undefined ? {} : { holdback: parseNumber(options.holdback, '--holdback') }),
     ...(options.at === undefined ? {} : { startsAt: momentAhead(options.at, '--at', Date.now()) }),
     ...(options.later === true ? { startsAt: null } : {}),
     ...(owner === undefined ? {} : { owner }),
     ...(session.write.comment === undefined ? {} : { comment: session.write.comment }),
   }
-}
-
-function guardOf(text: string, role: 'guardrail' | 'signal'): GuardInput {
-  const [type = '', value] = text.split('=')
-  if (type === 'errorShare' || type === 'slowShare') return { type, role }
-  if (type === 'mismatch') return { type, role, ...(value === undefined ? {} : { maxShare: numberOf(value, '--guard mismatch') }) }
-  if (type === 'valve' && value !== undefined) return { type, role, flag: value }
-  if (type === 'alert') {
-    if (value === undefined) return { type, role }
-    if (value === 'critical' || value === 'error' || value === 'warning' || value === 'info') return { type, role, severity: value }
-  }
-  throw usage(
-    `${text} is no guard.`,
-    'There is errorShare, slowShare, mismatch, valve=<flag>, alert and alert=critical; others are made over the API.',
-  )
-}
-
-function numberOf(text: string, option: string): number {
-  const number = Number(text.replace('%', ''))
-  if (text.trim() === '' || !Number.isFinite(number)) throw usage(`${option} ${text} is not a number.`)
-  return number
 }
 
 async function operate(

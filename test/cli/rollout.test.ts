@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import t from 'tap'
-import { parseSteps } from '../../cli/plan.ts'
+import { parseGuard, parseSteps } from '../../cli/plan.ts'
 import { begin, startCli } from './run.ts'
 
 t.test('steps are read as people write them', async t => {
@@ -12,6 +12,24 @@ t.test('steps are read as people write them', async t => {
     { percent: 100 },
   ])
   for (const text of ['', '5%:later', 'x%', '5%:5', '5%,,10%', '1.2345%']) t.throws(() => parseSteps(text), { code: 'USAGE' }, text)
+})
+
+t.test('guards are read as people write them', async t => {
+  const address = 'http://prometheus.internal:9090'
+  const limit = { type: 'promql', role: 'signal', address }
+  for (const [text, guard] of [
+    ['errorShare', { type: 'errorShare', role: 'signal' }],
+    ['mismatch=0.01', { type: 'mismatch', role: 'signal', maxShare: 0.01 }],
+    ['valve=vendor', { type: 'valve', role: 'signal', flag: 'vendor' }],
+    ['alert=critical', { type: 'alert', role: 'signal', severity: 'critical' }],
+    ['promql=max(queue) > 1000', { ...limit, query: 'max(queue)', op: '>', threshold: 1_000 }],
+    ['promql=up{job="a"}<1', { ...limit, query: 'up{job="a"}', op: '<', threshold: 1 }],
+    ['promql=sum(a > 1) / sum(b{c!=""}) >= -2.5e-3', { ...limit, query: 'sum(a > 1) / sum(b{c!=""})', op: '>=', threshold: -0.0025 }],
+  ] as const)
+    t.same(parseGuard(text, 'signal', address), guard, text)
+  for (const text of ['', 'errors', 'valve', 'alert=loud', 'mismatch=x', 'promql=up', 'promql=up > high'])
+    t.throws(() => parseGuard(text, 'signal', address), { code: 'USAGE' }, text)
+  t.throws(() => parseGuard('promql=up < 1', 'signal', undefined), { code: 'USAGE' }, 'nobody to ask')
 })
 
 t.test('sluice rollout starts, shows and turns back a plan; sluice schedule has a change made and takes it back', async t => {
