@@ -70,6 +70,16 @@ export function may(role: Role, at: Partial<Place> | null = place.value): boolea
   )
 }
 
+/** The same for what concerns every environment of the project at hand, as making a flag does. */
+export function mayInProject(role: Role): boolean {
+  return (session.value?.grants ?? []).some(
+    grant =>
+      ROLES.indexOf(grant.role) >= ROLES.indexOf(role) &&
+      (grant.project === undefined || grant.project === place.value?.project) &&
+      grant.environment === undefined,
+  )
+}
+
 export async function loadSession(): Promise<void> {
   try {
     await begin(await call<Session>('/api/v1/session'))

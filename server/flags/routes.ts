@@ -81,7 +81,8 @@ function inProject(app: FastifyInstance, services: Services): void {
       for (const { project, environment } of projectEnvironments(services, params.project ?? '')) {
         for (const flag of services.log.state(logOf(project, environment)).documents.flag.values()) {
           const entry = flags.get(flag.key) ?? { definition: picked(flag, DEFINITION_FIELDS), environments: {} }
-          entry.environments[environment] = { enabled: flag.enabled, version: flag.version, killed: flag.kills.length > 0 }
+          const killedForAll = flag.kills.some(kill => kill.clauses.length === 0)
+          entry.environments[environment] = { enabled: flag.enabled, version: flag.version, killed: flag.kills.length > 0, killedForAll }
           flags.set(flag.key, entry)
         }
       }
