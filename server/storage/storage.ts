@@ -169,6 +169,11 @@ async function migrate(db: Kysely<Tables>): Promise<void> {
   }
   const migrator = new Migrator({ db, provider: { getMigrations: () => Promise.resolve({ ...MIGRATIONS }) } })
   const { error } = await migrator.migrateToLatest()
+  // The list of steps itself is damaged: it names none that there was, or not in their order.
+  if (error instanceof Error && error.message.startsWith('corrupted migrations')) {
+    const message = `The database is damaged: its list of the steps that its tables have taken cannot be right (${error.message}). Restore a backup.`
+    throw new SluiceError('LOG_DAMAGED', message, { cause: error })
+  }
   if (error instanceof Error) throw error
   if (error !== undefined) throw new Error('The tables could not be brought up to date.', { cause: error })
 }
