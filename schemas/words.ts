@@ -140,7 +140,7 @@ export function percentText(weight: number): string {
 /** `0.8 s`, `12 ms`, `2 h 5 min`: two units at most. */
 export function durationText(ms: number): string {
   if (ms < 1_000) return `${Math.round(ms)} ms`
-  if (ms < 60_000) return `${(ms / 1_000).toFixed(1)} s`
+  if (ms < 60_000) return `${Number((ms / 1_000).toFixed(1))} s`
   const minutes = Math.round(ms / 60_000)
   if (minutes < 60) return `${minutes} min`
   const hours = Math.floor(minutes / 60)

@@ -204,11 +204,25 @@ async function operate(
     rows: [
       ['plan', planStateText(plan)],
       ['at', placeText(plan)],
-      ['serves', plan.rule === null ? serveText(written.flag.fallthrough) : ''],
+      ['serves', plan.rule === null ? servedText(written.flag) : ''],
     ],
     undo: undo === null ? null : ['rollout', undo, flag, '-e', session.settings.environment],
-    next: outlookText(written.outlook),
+    next: nextText(session, flag, written.outlook),
   })
+}
+
+/** What is served where no rule matches. */
+function servedText(flag: FlagWritten['flag']): string {
+  return flag.enabled ? serveText(flag.fallthrough) : `${flag.offVariation}: the flag is off`
+}
+
+/** What a person can do, where one is waited for. */
+const WAITED_FOR: Partial<Record<Outlook['what'], keyof typeof OPERATIONS>> = { clear: 'clear', resume: 'resume', approval: 'approve' }
+
+function nextText(session: Session, flag: string, outlook: Outlook): string {
+  const operation = WAITED_FOR[outlook.what]
+  const how = operation === undefined ? '' : `: sluice rollout ${operation} ${flag} -e ${session.settings.environment}`
+  return `${outlookText(outlook)}${how}`
 }
 
 async function show(session: Session, flag: string): Promise<void> {
@@ -223,7 +237,7 @@ async function show(session: Session, flag: string): Promise<void> {
   output.line(colors.bold(`rollout of ${flag} in ${session.place}: ${planStateText(plan)}`))
   for (const [i, step] of plan.steps.entries())
     output.line(`  ${i === plan.step ? '▶' : plan.step !== null && i < plan.step ? '✓' : ' '} ${stepText(step)}`)
-  output.line(`  next      ${outlookText(outlook)}`)
+  output.line(`  next      ${nextText(session, flag, outlook)}`)
   if (plan.step === null) return
   output.line(`  seen      ${evidence.text}`)
   for (const guard of evidence.guards)

@@ -85,7 +85,7 @@ export function decide(plan: Plan, flag: Flag | null, seen: Seen, time: Time): D
   const { state } = plan
   if (state === 'completed' || state === 'cancelled') return stay('nothing', 'it has ended')
   if (flag === null) return state === 'reverted' ? stay('nothing', 'the flag is gone') : act({ kind: 'cancel', text: 'the flag is gone' })
-  if (state === 'reverted') return stay('clear', 'a person looks at what it saw and clears it; until then nothing advances')
+  if (state === 'reverted') return stay('clear', 'nothing advances until a person has looked at what it saw and cleared it')
   if (state === 'reverting') return stay('nothing', 'instances take over what stood before')
   if (state === 'pending') return stay('resume', 'a person starts it')
   if (state === 'scheduled') return decideStart(plan, flag, time)
@@ -269,8 +269,20 @@ function nextText(plan: Plan, index: number): string {
   return `then ${to}${asks.length === 0 ? '' : `, given ${asks.join(' and ')}`}`
 }
 
+/** What is about to happen, for whoever asks before it has. */
+const AT_ONCE: Readonly<Record<Action['kind'], string>> = {
+  nothing: '',
+  start: 'takes its first step at once',
+  advance: 'takes the next step at once',
+  complete: 'is complete at once',
+  hold: 'is held at once',
+  resume: 'goes on at once',
+  revert: 'turns back at once',
+  cancel: 'ends at once',
+}
+
 function act(action: Action): Decision {
-  return { action, outlook: { what: 'nothing', at: null, inMs: null, text: '' } }
+  return { action, outlook: { what: 'nothing', at: null, inMs: null, text: AT_ONCE[action.kind] } }
 }
 
 function stay(what: Outlook['what'], text: string, inMs: number | null = null, now = 0): Decision {

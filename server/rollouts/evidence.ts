@@ -471,6 +471,7 @@ function comparedText(
     const share = shareText(contexts === 0 ? null : bad / contexts)
     return `${guard.id}: ${share} of ${countText(contexts, 'comparison')} differ, ${shareText(guard.maxShare ?? MISMATCH_SHARE)} are borne; e-value ${eText(logE)}`
   }
+  if (treatment.contexts + control.contexts === 0) return `${guard.id}: no outcome yet`
   const what = guard.type === 'slowShare' ? 'slow' : 'failed'
   const arm = (trials: Trials): string =>
     `${shareText(trials.contexts === 0 ? null : trials.bad / trials.contexts)} of ${countText(trials.contexts, 'context')}`

@@ -478,7 +478,7 @@ function refuseLocked(log: string, plan: Plan): void {
   if (plan.state !== 'reverted' && plan.state !== 'reverting') return
   throw new SluiceError(
     'PLAN_LOCKED',
-    `The rollout of "${plan.key}" in "${log}": was turned back (${plan.reverted?.text ?? ''}), and nothing advances until a person has cleared it.`,
+    `The rollout of "${plan.key}" in "${log}": was turned back (${plan.reverted?.text ?? ''}), and nothing advances until a person has cleared it: sluice rollout clear ${plan.key} -e ${log.slice(log.indexOf('/') + 1)}.`,
   )
 }
 

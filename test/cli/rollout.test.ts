@@ -59,6 +59,10 @@ t.test('sluice rollout starts, shows and turns back a plan; sluice schedule has 
   const reverted = await done(['rollout', 'revert', ...where, '-m', 'double entries', '--json'])
   t.match(reverted.json(), { plan: { reverted: { text: /double entries/ } }, flag: { enabled: false } })
   t.equal((await sluice(['rollout', 'resume', ...where])).code, 1)
+  t.match(
+    (await done(['rollout', 'clear', ...where])).stdout,
+    /serves +off: the flag is off\n[^]*next .*: sluice rollout resume new-ledger -e production\n/,
+  )
 
   const added = await done(['schedule', 'add', ...where, '--on', '--at', '2h', '-m', 'launch', '--json'])
   t.match((await done(['schedule', 'list', '-e', 'production'])).stdout, /new-ledger +.*switches it on +.*launch/)
