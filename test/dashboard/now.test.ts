@@ -9,12 +9,13 @@ import { SluiceError } from '../../schemas/errors.ts'
 import { systemClock } from '../../server/clock.ts'
 import { openLog } from '../../server/log/log.ts'
 import { browserTest } from '../browser.ts'
+import { cliOf } from '../cli/run.ts'
 import { holds, open as openClient, stayAlive } from '../sdk/open.ts'
 import { failingStorage } from '../server/log/open.ts'
 import { type Loose, startServer, type TestServer } from '../server/start.ts'
 import { type AlertSource, alertOf, alertSource } from '../server/triggers/alerts.ts'
 import { HOOK } from '../server/triggers/open.ts'
-import { newPage, openDashboard, PRODUCTION, PROJECT } from './open.ts'
+import { newPage, openDashboard, PRODUCTION, PROJECT, signIn } from './open.ts'
 
 stayAlive(t)
 // A browser, sockets and pictures on a busy machine.
@@ -105,10 +106,20 @@ browserTest(t, 'what goes on now', async (t, browser) => {
       const log = page.getByRole('region', { name: 'Changes' })
       await log.getByRole('link', { name: 'wallet' }).waitFor()
       await server.restart()
-      await write(server, 'POST', `${PRODUCTION}/flags/checkout/kills`, {
-        reason: 'crash on open',
-        clauses: [{ attribute: '/device/os', op: 'in', values: ['android'] }],
-      })
+      const sluice = cliOf(t, server.data, { url: server.url })
+      const ran = await sluice([
+        'kill',
+        'checkout',
+        '-e',
+        'production',
+        '--where',
+        '/device/os=android',
+        '--wait',
+        '0',
+        '-m',
+        'crash on open',
+      ])
+      t.equal(ran.code, 0, ran.stderr)
       const where = 'contexts where /device/os is "android"'
       const kills = page.getByRole('region', { name: 'Kills' })
       await kills.getByText(`serves off to ${where}`).waitFor()
@@ -127,6 +138,21 @@ browserTest(t, 'what goes on now', async (t, browser) => {
       t.equal((await server.call('GET', `${PRODUCTION}/kills`)).body.kills.length, 0)
     },
   )
+
+  await t.test('who may only look is offered no kill and no lift', async t => {
+    const server = await startServer(t)
+    await fillShop(server)
+    await write(server, 'POST', `${PRODUCTION}/flags/search/kills`, { reason: 'the index is being rebuilt' })
+    const { token } = await server.makeKey('admin', 'production', { grants: [{ role: 'viewer' }] })
+    const page = await newPage(t, browser, server)
+    await signIn(page, token)
+    await page.getByRole('region', { name: 'Kills' }).getByText('the index is being rebuilt').waitFor()
+    t.equal(await page.getByRole('button', { name: /kill/i }).count(), 0)
+    await page.keyboard.press('k')
+    await page.keyboard.press('/')
+    await dialog(page, 'Search flags').waitFor()
+    t.equal(await page.getByRole('dialog').count(), 1)
+  })
 
   await t.test('all that is not as usual is told in one look, at night and on a phone', async t => {
     const alerts = alertSource()

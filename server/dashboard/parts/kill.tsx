@@ -180,7 +180,7 @@ function KillForm({ flags, what, onClose, onKilled }: FormProps) {
       <AffectedBy flags={flags} request={request} />
       <Problem failure={failure} />
       <div class="actions">
-        <button type="button" class="secondary" onClick={onClose}>
+        <button type="button" class="secondary cancel" onClick={onClose}>
           Cancel
         </button>
         <button type="submit" class="danger" aria-busy={isBusy} disabled={request === null || isBusy}>
@@ -393,7 +393,7 @@ export function LiftDialog({ flag: key, kill, onClose }: { readonly flag: string
         <Command text={liftCommand([key], [kill.id])} />
         <Problem failure={problem} />
         <div class="actions">
-          <button type="button" class="secondary" onClick={onClose}>
+          <button type="button" class="secondary cancel" onClick={onClose}>
             Cancel
           </button>
           <button type="submit" aria-busy={isBusy} disabled={isBusy}>
