@@ -236,7 +236,7 @@ export async function buildSluice(options: SluiceOptions): Promise<Sluice> {
   liveRoutes(app)
   assetRoutes(app)
   options.extend?.(app, services)
-  hub.attach(app, live.upgrade)
+  hub.attach(app, (request, line, head) => live.upgrade(request, line, head))
   app.addHook('preClose', async () => live.close())
   openapiRoutes(app, routes)
   // In a scope of its own, which is entered when all the others have added theirs.
