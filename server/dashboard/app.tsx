@@ -38,8 +38,10 @@ const Rollouts = lazy(async () => (await import('./pages/rollouts.tsx')).Rollout
 const Limits = lazy(async () => (await import('./pages/limits.tsx')).Limits)
 const Valves = lazy(async () => (await import('./pages/valves.tsx')).Valves)
 const Hooks = lazy(async () => (await import('./pages/hooks.tsx')).Hooks)
+const Segments = lazy(async () => (await import('./pages/segments.tsx')).Segments)
 const Environments = lazy(async () => (await import('./pages/environments.tsx')).Environments)
 const Keys = lazy(async () => (await import('./pages/keys.tsx')).Keys)
+const Audit = lazy(async () => (await import('./pages/audit.tsx')).Audit)
 
 /** Shown also to a key that sees no environment yet: here the first one is made. */
 const WITHOUT_PLACE: readonly PageName[] = ['environments', 'keys']
@@ -143,8 +145,10 @@ function Page({ name }: { readonly name: PageName }) {
       {name === 'limits' && <Limits />}
       {name === 'valves' && <Valves />}
       {name === 'hooks' && <Hooks />}
+      {name === 'segments' && <Segments />}
       {name === 'environments' && <Environments />}
       {name === 'keys' && <Keys />}
+      {name === 'audit' && <Audit key={place.value === null ? '' : nameOf(place.value)} />}
     </Suspense>
   )
 }

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { browserTest } from '../browser.ts'
-import { newPage, openDashboard, signIn } from './open.ts'
+import { newPage, openDashboard, PRODUCTION, PROJECT, signIn } from './open.ts'
 
 browserTest(t, 'keys, environments, segments and the audit', async (t, browser) => {
   await t.test('a key is made and shown once, signs in another profile, and ends when it is revoked', async t => {
@@ -85,5 +85,78 @@ browserTest(t, 'keys, environments, segments and the audit', async (t, browser) 
     await page.evaluate("document.querySelector('a.skip').focus()")
     await page.keyboard.press('Enter')
     t.equal(await page.evaluate("document.activeElement.id + ' ' + location.hash"), 'content #/default/production/environments')
+  })
+
+  await t.test('a segment is edited by two at once and nothing is lost; one in use is not archived', async t => {
+    const { server, page, go, look } = await openDashboard(t, browser)
+    await server.call('POST', `${PROJECT}/flags`, { key: 'checkout', kind: 'release' })
+    await go('segments')
+    await page.getByText('No segments here yet').waitFor()
+    await page.getByRole('button', { name: 'New segment' }).first().click()
+    await page.getByRole('textbox', { name: 'Key' }).fill('beta')
+    await page.keyboard.press('Enter')
+    await page.getByRole('button', { name: '+ List of included' }).click()
+    await page.getByLabel('Attribute').fill('/account/id')
+    await page.getByLabel('Values, one in a line').fill('a-1\na-2\n\na-1\n')
+    await page.getByText('2 values, 1 of them twice and kept once').waitFor()
+    await page.getByLabel('Comment').fill('the first two')
+    await page.getByRole('button', { name: 'Save' }).click()
+    await page.getByText('Saved as revision').waitFor()
+    const kept = (await server.call('GET', `${PRODUCTION}/segments/beta`)).body
+    t.same(kept.included, [{ attribute: '/account/id', values: ['a-1', 'a-2'] }])
+
+    await page.getByLabel('Values, one in a line').fill('a-2\na-3')
+    const theirs = { included: [{ attribute: '/account/id', values: ['a-1', 'a-2', 'b-9'] }], rules: [{ id: 'r1', clauses: [] }] }
+    t.equal((await server.call('PATCH', `${PRODUCTION}/segments/beta`, theirs)).status, 200)
+    await page.getByText('Somebody saved version').waitFor()
+    await page.getByRole('button', { name: 'Save' }).click()
+    await page.getByText('both can stand').waitFor()
+    await look(t, 'segment-conflict')
+    await page.getByRole('button', { name: 'Put mine on theirs' }).click()
+    await page.getByRole('button', { name: 'Save' }).click()
+    await page.getByText('Saved as revision').waitFor()
+    t.match((await server.call('GET', `${PRODUCTION}/segments/beta`)).body, {
+      included: [{ values: ['a-2', 'b-9', 'a-3'] }],
+      rules: [{ id: 'r1' }],
+    })
+
+    const rules = [{ id: 'r', clauses: [{ op: 'segment', values: ['beta'] }], serve: { variation: 'on' } }]
+    t.equal((await server.call('PATCH', `${PRODUCTION}/flags/checkout`, { rules })).status, 200)
+    await page.getByRole('link', { name: 'checkout' }).waitFor()
+    await look(t, 'segment')
+    await page.getByRole('button', { name: 'Archive' }).click()
+    await page.getByRole('dialog').getByRole('button', { name: 'Archive' }).click()
+    await page.getByRole('alert').filter({ hasText: 'SEGMENT_IN_USE' }).waitFor()
+    await page.keyboard.press('Escape')
+    await go('segments')
+    await page.getByRole('row', { name: /beta/ }).getByRole('link', { name: 'checkout' }).waitFor()
+    await look(t, 'segments')
+  })
+
+  await t.test('the audit finds, compares, takes back and verifies', async t => {
+    const { server, page, go, look } = await openDashboard(t, browser)
+    const { token } = await server.makeKey('admin', 'production', { name: 'dana', grants: [{ role: 'admin' }] })
+    await server.call('POST', `${PROJECT}/flags`, { key: 'checkout', kind: 'kill-switch' })
+    await server.call('PATCH', `${PRODUCTION}/flags/checkout`, { enabled: false, comment: 'not today' }, { key: token })
+    await server.call('POST', `${PRODUCTION}/flags/checkout/kills`, { reason: 'crash on open' })
+    await go('audit')
+    const entries = page.getByRole('list', { name: 'Changes, newest first' }).getByRole('listitem')
+    await entries.filter({ hasText: 'crash on open' }).waitFor()
+    t.equal(await entries.count(), 3)
+    await page.getByLabel('By', { exact: true }).fill('dana')
+    await entries.filter({ hasText: 'crash on open' }).waitFor({ state: 'detached' })
+    t.equal(await entries.count(), 1)
+    await entries.locator('summary').click()
+    await page.getByRole('table').waitFor()
+    await page.getByRole('button', { name: 'Verify the chain' }).click()
+    await page.getByText('Verified up to revision 3').waitFor()
+    await look(t, 'audit')
+    await page.getByRole('button', { name: 'Revert r2' }).click()
+    await page.getByRole('dialog').getByRole('table').waitFor()
+    await page.getByLabel('Comment').fill('today after all')
+    await look(t, 'audit-revert')
+    await page.getByRole('button', { name: 'Revert', exact: true }).click()
+    await page.getByRole('button', { name: '1 new change' }).waitFor()
+    t.match((await server.call('GET', `${PRODUCTION}/flags/checkout`)).body, { enabled: true, kills: [{ reason: 'crash on open' }] })
   })
 })
