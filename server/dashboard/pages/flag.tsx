@@ -91,7 +91,7 @@ export function FlagPage({ flag: key }: { readonly flag: string }) {
           <h1>{flag.key}</h1>
           {flag.name !== undefined && flag.name !== flag.key && <p class="name">{flag.name}</p>}
         </div>
-        <div class="actions">
+        <div class="presses">
           <span class="big">{flagState(flag)}</span>
           {may('editor') && (
             <button type="button" class="secondary outline small" onClick={() => setOpen('switch')}>
@@ -301,7 +301,7 @@ function Editing({ flag, tab, refresh, children }: EditingProps) {
             </p>
           )}
           <Problem failure={failure} />
-          <div class="actions">
+          <div class="presses">
             <span>Edits that are not saved</span>
             <button type="button" class="secondary outline small" onClick={discard}>
               Discard
@@ -392,7 +392,7 @@ function Switch({ flag, environment, onDone, onClose }: SwitchProps) {
             <input type="text" autofocus value={comment} onInput={event => setComment(event.currentTarget.value)} />
           </label>
           <Problem failure={failure} />
-          <div class="actions">
+          <div class="presses">
             <button type="button" class="secondary" onClick={onClose}>
               Cancel
             </button>
@@ -407,7 +407,7 @@ function Switch({ flag, environment, onDone, onClose }: SwitchProps) {
             <strong class="good">●</strong> It is {word}.
           </p>
           <Arrival revision={saved.revision} />
-          <div class="actions">
+          <div class="presses">
             <button type="button" autofocus onClick={onClose}>
               Close
             </button>

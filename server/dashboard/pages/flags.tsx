@@ -302,7 +302,7 @@ function Filters({ flags, wanted, environment, input, onChange, onDown }: Filter
   )
   const counted = (counts: ReadonlyMap<string, number>) => [...counts].map(([value, count]) => [value, `${value} (${count})`] as const)
   return (
-    <search class="filters">
+    <search class="sieve">
       <input
         ref={input}
         type="search"
@@ -382,7 +382,7 @@ function FlagRow({ flag, columns, environment, isChosen, lastSeen, onToggle }: F
       <td class="choose">
         <input type="checkbox" aria-label={`Choose ${key}`} checked={isChosen} onChange={() => onToggle(key)} />
       </td>
-      <td class="what">
+      <td class="named">
         <a class="key" data-flag={key} href={linkTo('flags', [key])}>
           {key}
         </a>

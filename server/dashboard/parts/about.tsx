@@ -223,7 +223,7 @@ function Definition({ flag, version, onSaved, onClose }: DefinitionProps) {
           <VariationRows rows={variations} onChange={setVariations} />
           {text('comment', 'Comment', 'Why: it is what the next person reads')}
           <Problem failure={failure} />
-          <div class="actions">
+          <div class="presses">
             <button type="button" class="secondary" onClick={onClose}>
               Cancel
             </button>

@@ -78,7 +78,7 @@ export function ArchiveDialog({ keys, environment, onDone, onClose }: ArchivePro
             although some were evaluated lately
           </label>
         )}
-        <div class="actions">
+        <div class="presses">
           <button type="button" class="secondary" onClick={onClose}>
             Cancel
           </button>

@@ -380,7 +380,7 @@ function RuleHead({ rule, i, count, canEdit, isOpen, onMove, onToggle, onRemove,
           ⠿
         </span>
       )}
-      <span class="count">{i + 1}</span>
+      <span class="amount">{i + 1}</span>
       <strong class="ruletitle">{title}</strong>
       {canEdit && (
         <span class="tools">

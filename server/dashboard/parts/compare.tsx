@@ -67,7 +67,7 @@ export function Compare({ flag, onCopied }: { readonly flag: Flag; readonly onCo
             ))}
           </select>
         </label>
-        <span class="actions">
+        <span class="presses">
           {canCopyHere && (
             <button type="button" class="secondary outline small" onClick={() => copy(other, environment)}>
               Copy from {other} to {environment}…
@@ -156,7 +156,7 @@ function CopyDialog({ flag, copying: { from, to, before, after }, onDone, onClos
           <input type="text" autofocus value={comment} onInput={event => setComment(event.currentTarget.value)} />
         </label>
         <Problem failure={failure} />
-        <div class="actions">
+        <div class="presses">
           <button type="button" class="secondary" onClick={onClose}>
             Cancel
           </button>

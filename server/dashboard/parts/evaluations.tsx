@@ -131,10 +131,10 @@ function Totals({ series, flag }: { readonly series: readonly EvaluationSeries[]
           <tr>
             <th scope="col">Variation</th>
             <th scope="col">Reason</th>
-            <th scope="col" class="count">
+            <th scope="col" class="amount">
               Evaluations
             </th>
-            <th scope="col" class="count">
+            <th scope="col" class="amount">
               Share
             </th>
           </tr>
@@ -148,8 +148,8 @@ function Totals({ series, flag }: { readonly series: readonly EvaluationSeries[]
                 <td>
                   <code>{error ?? reason}</code> {unbucketed && <small class="warn">▲ nothing to split by</small>}
                 </td>
-                <td class="count">{own.toLocaleString('en')}</td>
-                <td class="count">{total === 0 ? '' : `${((own * 100) / total).toFixed(1)} %`}</td>
+                <td class="amount">{own.toLocaleString('en')}</td>
+                <td class="amount">{total === 0 ? '' : `${((own * 100) / total).toFixed(1)} %`}</td>
               </tr>
             ))}
         </tbody>

@@ -95,7 +95,7 @@ function Entry({ change, flag, isOpen, onToggle, onRevert }: EntryProps) {
     <li>
       <div class="entry">
         <button type="button" class="plain" aria-expanded={isOpen} onClick={onToggle}>
-          <span aria-hidden="true">{isOpen ? '▾' : '▸'}</span> <strong>{actor.name}</strong> {ACTION_WORDS[action]} it
+          <span aria-hidden="true">{isOpen ? '▾' : '▸'}</span> <strong>{actor.name}</strong> {ACTION_WORDS[action].replace(/ flag$/, '')} it
           {reverts !== null && ` (back to before revision ${reverts})`}
         </button>
         <span class="when">
@@ -192,7 +192,7 @@ function Revert({ change, flag, onClose }: { readonly change: Change; readonly f
             <input type="text" autofocus value={comment} onInput={event => setComment(event.currentTarget.value)} />
           </label>
           <Problem failure={failure} />
-          <div class="actions">
+          <div class="presses">
             <button type="button" class="secondary" onClick={onClose}>
               Cancel
             </button>
@@ -212,7 +212,7 @@ function Revert({ change, flag, onClose }: { readonly change: Change; readonly f
             <strong class="good">● Reverted</strong> as revision {revision}.
           </p>
           <Arrival revision={revision} />
-          <div class="actions">
+          <div class="presses">
             <button type="button" autofocus onClick={onClose}>
               Close
             </button>

@@ -89,7 +89,7 @@ export function NewFlag({ onClose }: { readonly onClose: () => void }) {
           </label>
           {FIRST_VALUES[kind] !== undefined && <VariationRows rows={rows} onChange={setRows} />}
           <Problem failure={failure} />
-          <div class="actions">
+          <div class="presses">
             <button type="button" class="secondary" onClick={onClose}>
               Cancel
             </button>

@@ -69,7 +69,7 @@ export function Review({ draft, environment, onSaved, onFailed, onClose }: Revie
           />
         </label>
         <Problem failure={failure} />
-        <div class="actions">
+        <div class="presses">
           <button type="button" class="secondary" onClick={onClose}>
             Keep editing
           </button>
@@ -138,7 +138,7 @@ export function Conflict({ draft, theirs, onReapply, onDiscard, onClose }: Confl
           afterTitle="With your edits"
         />
       </details>
-      <div class="actions">
+      <div class="presses">
         <button type="button" class="secondary outline" onClick={onDiscard}>
           Drop mine
         </button>
