@@ -37,7 +37,7 @@ export function Connecting({ place, onClose }: { readonly place: Place; readonly
 function linesFor(way: Way, { project, environment }: Place): string {
   const url = location.origin
   if (way === 'SDK') {
-    return `import { connect } from '@sluice/sdk'
+    return `${importing('connect', '@sluice/sdk')}
 
 const flags = connect({ url: '${url}', key: process.env.SLUICE_SERVER_KEY ?? '' })
 await flags.ready() // bounded; the application starts either way
@@ -46,8 +46,8 @@ const context = { targetingKey: 'user-1' }
 flags.value('checkout', context, false) // synchronous, in memory, never throws`
   }
   if (way === 'OpenFeature') {
-    return `import { OpenFeature } from '@openfeature/server-sdk'
-import { SluiceProvider } from '@sluice/sdk/openfeature'
+    return `${importing('OpenFeature', '@openfeature/server-sdk')}
+${importing('SluiceProvider', '@sluice/sdk/openfeature')}
 
 await OpenFeature.setProviderAndWait(new SluiceProvider({ url: '${url}', key: process.env.SLUICE_SERVER_KEY ?? '' }))
 await OpenFeature.getClient().getBooleanValue('checkout', false, { targetingKey: 'user-1' })`
@@ -62,4 +62,9 @@ curl -X POST ${url}/ofrep/v1/evaluate/flags/checkout \\
 npx sluice status
 npx sluice keys create --kind server --name my-application -p ${project} -e ${environment}
 npx sluice instances -p ${project} -e ${environment}`
+}
+
+/** A line of the application's, not of this page's. */
+function importing(name: string, from: string): string {
+  return `import { ${name} } from '${from}'`
 }
