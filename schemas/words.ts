@@ -239,6 +239,8 @@ export function shareText(share: number): string {
 export function settingText({ by, percent, isAuto }: ValveSetting): string {
   if (by === 'kill') return 'a kill'
   if (by === 'off') return 'the flag is off'
-  const most = isAuto ? `by itself${percent < 100 ? `, at most ${percent} %` : ''}` : `${percent} %`
-  return by === 'throttle' ? `by hand: ${most}` : isAuto ? most : `as the flag is set: ${most}`
+  // Below what a trigger holds it to, a valve goes on moving by itself; what a person sets stands still.
+  if (by === 'throttle') return isAuto ? `by a trigger: at most ${percent} %` : `by hand: ${percent} %`
+  if (isAuto) return `by itself${percent < 100 ? `, at most ${percent} %` : ''}`
+  return `as the flag is set: ${percent} %`
 }

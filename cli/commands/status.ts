@@ -69,6 +69,6 @@ export function addStatus(program: Command): void {
 
 /** `is cut by itself: 0 % let through`. */
 function valveText({ state, admit, by }: NonNullable<Status['environments'][number]['valves']>[number], colors: Colors): string {
-  const why = { kill: 'by a kill', off: 'for its flag is off', throttle: 'by hand', flag: 'by itself or its setting' }[by]
+  const why = { kill: 'by a kill', off: 'for its flag is off', throttle: 'as it is held', flag: 'by itself or its setting' }[by]
   return `is ${stateText(state, colors)} ${why}: ${shareText(admit)} let through`
 }
