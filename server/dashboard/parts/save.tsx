@@ -188,7 +188,9 @@ function PieceRow({ piece: { place, title, by, yours, theirs }, choice, onChoose
             keep {name}
           </label>
         ) : (
-          <small>{isKept ? 'kept' : 'as it was'}</small>
+          <small>
+            {name}: {isKept ? 'kept' : 'as it was'}
+          </small>
         )}
         <pre>{lines.join('\n')}</pre>
       </td>
