@@ -180,7 +180,7 @@ function Keys({ usage: { flag, keys }, onHold }: { readonly usage: LimitUsage; r
       name={`The busiest keys of ${flag}`}
       heads={[
         ...['Key', 'Variation', '#Admitted/min', '#Denied/min', '#Admitted/h', '#Denied/h', '#Remaining', 'Used'],
-        ...(onHold === undefined ? [] : ['']),
+        ...(onHold === undefined ? [] : ['By hand']),
       ]}
       rows={keys.map(({ key, variation, admitted, denied, remaining, usedShare }) => ({
         key: `${variation} ${key}`,

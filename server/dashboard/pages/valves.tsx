@@ -7,7 +7,7 @@ import { Gauge, numberText, shareOf, Table } from '../parts/figure.tsx'
 import { Moment } from '../parts/moment.tsx'
 import { Problem } from '../parts/problem.tsx'
 import { OneValve } from '../parts/onevalve.tsx'
-import { HeldWhy, minuteOf, sinceOf, VALVE_TONES, ValveStateMark } from '../parts/valvestate.tsx'
+import { HeldWhy, instancesOf, minuteOf, sinceOf, VALVE_TONES, ValveStateMark } from '../parts/valvestate.tsx'
 import { useResource } from '../resource.ts'
 import { linkTo, route } from '../route.ts'
 import { shareText } from '../../../schemas/words.ts'
@@ -70,7 +70,7 @@ function AllValves() {
 }
 
 function rowOf(valve: ValveUsage) {
-  const { flag, state, admit, fleet } = valve
+  const { flag, state, admit } = valve
   const { calls, failures, slow, rejected } = minuteOf(valve)
   const since = sinceOf(valve)
   return {
@@ -82,7 +82,7 @@ function rowOf(valve: ValveUsage) {
         {shareText(admit)}
       </Gauge>,
       <HeldWhy valve={valve} />,
-      numberText(fleet.reduce((sum, { instances }) => sum + instances.all, 0)),
+      numberText(instancesOf(valve)),
       numberText(calls),
       shareOf(failures, calls),
       shareOf(slow, calls),

@@ -102,27 +102,23 @@ export function Outcome({ done, onClose, onDone }: { done: Done | null; onClose:
   }
   return (
     <div class="outcome" role="status" ref={box}>
-      <div class="line">
-        <p>
-          <strong>✓ {text}</strong> {next !== undefined && <span>{next}</span>}
-        </p>
-        <span class="buttons">
-          {undo !== undefined && (
-            <button type="button" class="secondary small" onClick={() => void back(undo.what, undo.run)}>
-              Undo: {undo.what}
-            </button>
-          )}
-          <button type="button" class="plain" aria-label="Close this message" onClick={onClose}>
-            ✕
-          </button>
-        </span>
-      </div>
+      <button type="button" class="plain close" aria-label="Close this message" onClick={onClose}>
+        ✕
+      </button>
+      <p>
+        <strong>✓ {text}</strong> {next}
+      </p>
       {warnings.map(({ message }, i) => (
         <p key={i} class="warn">
           ▲ {message}
         </p>
       ))}
       {more}
+      {undo !== undefined && (
+        <button type="button" class="secondary small" onClick={() => void back(undo.what, undo.run)}>
+          Undo: {undo.what}
+        </button>
+      )}
       <Problem failure={failure} />
     </div>
   )

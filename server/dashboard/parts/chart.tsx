@@ -27,6 +27,8 @@ export interface ChartProps {
 }
 
 const HEIGHT = 190
+/** A line that has just begun stands at the right edge. */
+const SPAN_LEAST_S = 60
 
 export function Chart(props: ChartProps) {
   const { label, lines } = props
@@ -98,6 +100,7 @@ function optionsOf(element: HTMLElement, latest: { readonly current: ChartProps 
     legend: { show: false },
     cursor: { drag: { x: false, y: false }, points: { show: false } },
     scales: {
+      x: { range: (_plot, first, last) => [Math.min(first, last - SPAN_LEAST_S), last] },
       y: {
         range: (_plot, low, high) => {
           const [least, most] = latest.current.range ?? [0, 1]
@@ -106,7 +109,11 @@ function optionsOf(element: HTMLElement, latest: { readonly current: ChartProps 
       },
     },
     axes: [
-      { ...axis, space: 70, values: (_plot, ticks) => ticks.map(tick => timeText(tick)) },
+      {
+        ...axis,
+        space: 70,
+        values: (plot, ticks) => ticks.map(tick => timeText(tick, (plot.scales.x?.max ?? 0) - (plot.scales.x?.min ?? 0))),
+      },
       {
         ...axis,
         size: 62,
@@ -126,6 +133,8 @@ function optionsOf(element: HTMLElement, latest: { readonly current: ChartProps 
   }
 }
 
-function timeText(seconds: number): string {
-  return new Date(seconds * 1_000).toLocaleTimeString('en-GB', { hour: '2-digit', minute: '2-digit' })
+/** @param span of the axis, in seconds: of a short one the seconds are said */
+function timeText(seconds: number, span: number): string {
+  const time = { hour: '2-digit', minute: '2-digit' } as const
+  return new Date(seconds * 1_000).toLocaleTimeString('en-GB', span < 600 ? { ...time, second: '2-digit' } : time)
 }

@@ -33,7 +33,8 @@ export function History({ flag, isShown, title }: { flag: string; isShown: (acti
               · {actor.name}
             </span>
             <br />
-            {comment ?? ACTION_WORDS[action]}
+            {ACTION_WORDS[action]}
+            {comment !== null && <>: {comment}</>}
           </li>
         ))}
       </ul>

@@ -6,7 +6,7 @@ import type { CountedRate, RateValue } from '../../../schemas/values.ts'
 import { affectedText, rateText } from '../../../schemas/words.ts'
 import { at, call, inEnvironment } from '../api.ts'
 import { Act, type Done } from './act.tsx'
-import { clausesOf, type Where, WhereFields } from './where.tsx'
+import { type ClauseDraft, clauseOf, ClausesEditor, draftOf, NEW_CLAUSE } from './clauses.tsx'
 
 interface Written {
   readonly revision: number
@@ -29,7 +29,9 @@ interface Props {
 }
 
 export function HoldAccount({ flag, attribute, account, onClose, onDone }: Props) {
-  const [where, setWhere] = useState<Where>({ attribute, values: /^[\d.-]+$|,/.test(account) ? JSON.stringify(account) : account })
+  const [drafts, setDrafts] = useState<readonly ClauseDraft[]>([
+    account === '' ? { ...NEW_CLAUSE, attribute } : draftOf({ attribute, op: 'in', values: [account] }),
+  ])
   const [rate, setRate] = useState('10')
   const [per, setPer] = useState<CountedRate['per']>('second')
   const [burst, setBurst] = useState('')
@@ -43,7 +45,7 @@ export function HoldAccount({ flag, attribute, account, onClose, onDone }: Props
   const run = async (reason: string): Promise<Done> => {
     const written = await call<Written>(inEnvironment(at`/flags/${flag}/limits`), {
       method: 'POST',
-      body: { clauses: clausesOf(where), value, reason },
+      body: { clauses: drafts.map(clauseOf), value, reason },
       query: isForced ? { force: true } : {},
     })
     return doneOf(flag, written)
@@ -51,7 +53,10 @@ export function HoldAccount({ flag, attribute, account, onClose, onDone }: Props
   return (
     <Act title={`Hold an account: ${flag}`} verb="Hold them" reason="asked" run={run} onClose={onClose} onDone={onDone}>
       <p>Who matches is held to this rate, before all other rules, within a second or two everywhere. Nobody else is touched.</p>
-      <WhereFields where={where} onChange={setWhere} isNeeded />
+      <fieldset>
+        <legend>Whom</legend>
+        <ClausesEditor drafts={drafts} onChange={setDrafts} attributes={[]} segments={[]} />
+      </fieldset>
       <fieldset class="pair">
         <label>
           Rate

@@ -1,6 +1,6 @@
 /** One valve: where it stands, what passes, where its instances are, how it came to it, and the handles. */
 import { useState } from 'preact/hooks'
-import type { ValveUsage } from '../../../schemas/valveusage.ts'
+import type { ValveFleet, ValveUsage } from '../../../schemas/valveusage.ts'
 import { affectedText, durationText, settingText, shareText } from '../../../schemas/words.ts'
 import { at, call, inEnvironment } from '../api.ts'
 import type { ValveAnswer } from '../pages/valves.tsx'
@@ -14,7 +14,7 @@ import { History } from './history.tsx'
 import { Moment } from './moment.tsx'
 import { Problem } from './problem.tsx'
 import { ReleaseValve, SetValve, type ValveSet } from './setvalve.tsx'
-import { CAUSE_WORDS, HeldWhy, minuteOf, sinceOf, VALVE_TONES, ValveStateMark } from './valvestate.tsx'
+import { CAUSE_WORDS, HeldWhy, instancesOf, minuteOf, sinceOf, VALVE_TONES, ValveStateMark } from './valvestate.tsx'
 
 const LOOK_MS = 1_000
 const PER_MINUTE = 6
@@ -105,7 +105,7 @@ function Standing({ valve }: { readonly valve: ValveUsage }) {
         <Tile name="Turned away">
           {numberText(rejected)} {shadowed > 0 && <small>{numberText(shadowed)} would have been</small>}
         </Tile>
-        <Tile name="Instances">{numberText(valve.fleet.reduce((sum, { instances }) => sum + instances.all, 0))}</Tile>
+        <Tile name="Instances">{numberText(instancesOf(valve))}</Tile>
       </Tiles>
     </>
   )
@@ -204,27 +204,7 @@ function Fleet({ valve, instances }: ValveAnswer) {
           <Table
             name="The fleet by variation"
             heads={['Variation', 'State', 'Lets through', '#flowing', '#throttled', '#probing', '#cut', 'Why', 'Since']}
-            rows={valve.fleet.map(({ variation, state, admit, instances: count, cause, since, orderUntil }) => ({
-              key: variation,
-              cells: [
-                variation,
-                <ValveStateMark state={state} />,
-                <Gauge share={admit} tone={VALVE_TONES[state]}>
-                  {shareText(admit)}
-                </Gauge>,
-                ...[count.flowing, count.throttled, count.probing, count.cut].map(each => numberText(each)),
-                <span>
-                  {CAUSE_WORDS[cause]}
-                  {orderUntil !== null && (
-                    <small>
-                      {' '}
-                      cut as one, ends <Moment at={orderUntil} />
-                    </small>
-                  )}
-                </span>,
-                <Moment at={since} />,
-              ],
-            }))}
+            rows={valve.fleet.map(fleet => fleetRow(valve, fleet))}
           />
         </section>
       )}
@@ -253,12 +233,13 @@ function Fleet({ valve, instances }: ValveAnswer) {
           <h2>Instances, those that stand worst first</h2>
           <Table
             name="Instances"
-            heads={['Instance', 'Service', 'State', '#Lets through', '#Calls/min', '#Failed', '#Turned away', 'Why']}
+            heads={['Instance', 'Service', 'Variation', 'State', '#Lets through', '#Calls/min', '#Failed', '#Turned away', 'Why']}
             rows={instances.map(({ instance, service, variation, state, admit, cause, retryMs, isGone, minute }) => ({
               key: `${instance} ${service} ${variation}`,
               cells: [
                 instance,
                 service,
+                variation,
                 <ValveStateMark state={state} />,
                 shareText(admit),
                 numberText(minute.calls),
@@ -279,4 +260,32 @@ function Fleet({ valve, instances }: ValveAnswer) {
       )}
     </>
   )
+}
+
+/** A variation that is set by hand does as it is set, whatever instances see. */
+function fleetRow({ throttles }: ValveUsage, { variation, state, admit, instances, cause, since, orderUntil }: ValveFleet) {
+  const throttle = throttles.find(each => each.variation === variation && each.value.mode !== 'auto')
+  const share = throttle === undefined ? admit : throttle.percent / 100
+  const stands = throttle === undefined ? state : share === 1 ? 'flowing' : 'throttled'
+  return {
+    key: variation,
+    cells: [
+      variation,
+      <ValveStateMark state={stands} />,
+      <Gauge share={share} tone={VALVE_TONES[stands]}>
+        {shareText(share)}
+      </Gauge>,
+      ...[instances.flowing, instances.throttled, instances.probing, instances.cut].map(each => numberText(each)),
+      <span>
+        {throttle === undefined ? (state === 'flowing' ? '' : CAUSE_WORDS[cause]) : 'by hand'}
+        {orderUntil !== null && (
+          <small>
+            {' '}
+            cut as one, ends <Moment at={orderUntil} />
+          </small>
+        )}
+      </span>,
+      <Moment at={since} />,
+    ],
+  }
 }

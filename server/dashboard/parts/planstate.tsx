@@ -62,8 +62,7 @@ export function StepBar({ plan }: { readonly plan: Plan }) {
           >
             <span aria-hidden="true">{{ past: '✓ ', here: '▶ ', ahead: '' }[place]}</span>
             {isOther ? `${variation} ` : ''}
-            {percent}
-            <span class="sr"> %, {said}</span>
+            {percent} %<span class="sr">, {said}</span>
           </li>
         )
       })}

@@ -6,9 +6,9 @@ import type { ValveSetting, ValveUsage } from '../../../schemas/valveusage.ts'
 import { affectedText, settingText } from '../../../schemas/words.ts'
 import { at, call, inEnvironment } from '../api.ts'
 import { Act, type Done } from './act.tsx'
+import { type ClauseDraft, clauseOf, ClausesEditor } from './clauses.tsx'
 import { numberText } from './figure.tsx'
 import { minuteOf } from './valvestate.tsx'
-import { clausesOf, EVERYONE, type Where, WhereFields } from './where.tsx'
 
 export type ValveSet = 'throttle' | 'flow' | 'cut'
 
@@ -39,11 +39,11 @@ const SAID: Readonly<Record<ValveSet, string>> = {
 export function SetValve({ valve, mode, onClose, onDone }: Props & { readonly mode: ValveSet }) {
   const { flag } = valve
   const [share, setShare] = useState(50)
-  const [where, setWhere] = useState<Where>(EVERYONE)
+  const [drafts, setDrafts] = useState<readonly ClauseDraft[]>([])
   const percent = mode === 'throttle' ? share : mode === 'flow' ? 100 : 0
   const { calls } = minuteOf(valve)
   const run = async (reason: string): Promise<Done> => {
-    const clauses = clausesOf(where)
+    const clauses = drafts.map(clauseOf)
     const written = await call<Written>(inEnvironment(at`/valves/${flag}/throttle`), {
       method: 'POST',
       body: { percent, reason, ...(clauses.length === 0 ? {} : { clauses }) },
@@ -86,7 +86,10 @@ export function SetValve({ valve, mode, onClose, onDone }: Props & { readonly mo
           </div>
         </label>
       )}
-      <WhereFields where={where} onChange={setWhere} />
+      <fieldset>
+        <legend>{drafts.length === 0 ? 'For everyone' : 'For contexts where'}</legend>
+        <ClausesEditor drafts={drafts} onChange={setDrafts} attributes={[]} segments={[]} />
+      </fieldset>
     </Act>
   )
 }

@@ -3,6 +3,7 @@ import type { ValveState } from '../../../schemas/valve.ts'
 import type { ValveUsage } from '../../../schemas/valveusage.ts'
 import { settingText } from '../../../schemas/words.ts'
 import { useHistory } from './history.tsx'
+import { Moment } from './moment.tsx'
 import { State, type Tone } from './state.tsx'
 
 export const VALVE_TONES: Readonly<Record<ValveState, Tone>> = { flowing: 'good', throttled: 'warn', cut: 'bad', probing: 'busy' }
@@ -31,6 +32,11 @@ export function minuteOf({ fleet }: ValveUsage) {
   for (const { spans } of fleet)
     for (const name of ['calls', 'failures', 'slow', 'rejected', 'shadowed'] as const) sums[name] += spans.minute[name]
   return sums
+}
+
+/** How many instances use it; one that has used several variations counts once. */
+export function instancesOf({ fleet }: ValveUsage): number {
+  return Math.max(0, ...fleet.map(({ instances }) => instances.all))
 }
 
 /** Since when it stands so; null where nobody knows, as it never moved. */
@@ -72,5 +78,9 @@ export function HeldWhy({ valve }: { readonly valve: ValveUsage }) {
 function SetBy({ flag }: { readonly flag: string }) {
   const { data } = useHistory(flag)
   const entry = data?.changes.find(({ action }) => action === 'valve.throttle')
-  return entry === undefined ? null : <>, {entry.actor.name}</>
+  return entry === undefined ? null : (
+    <>
+      , by {entry.actor.name}, <Moment at={entry.at} />
+    </>
+  )
 }
