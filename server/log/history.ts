@@ -36,8 +36,8 @@ export async function changes(sources: Sources, query: ChangesQuery): Promise<re
   const toRevision = Math.min(query.toRevision ?? revision, revision)
   if (afterRevision >= toRevision) return []
   const touching: { type: string; key: string }[] = []
-  // Where a valve stands is part of its flag's history.
-  if (query.flag !== undefined) touching.push({ type: 'flag', key: query.flag }, { type: 'valve', key: query.flag })
+  // Where a valve stands and what becomes of a rollout plan is part of the flag's history.
+  if (query.flag !== undefined) for (const type of ['flag', 'valve', 'plan']) touching.push({ type, key: query.flag })
   if (query.segment !== undefined) touching.push({ type: 'segment', key: query.segment })
   const rows: RowsQuery = { afterRevision, toRevision, since, until, limit, order, touching }
   // Taken before the database is asked: an entry that is stored meanwhile would be missed otherwise, not seen twice.

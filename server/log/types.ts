@@ -110,7 +110,7 @@ export interface ChangesQuery {
   readonly since?: number | undefined
   /** Only entries at or before this moment, in ms since 1970. */
   readonly until?: number | undefined
-  /** Only entries that touch this flag, or where its valve stands; or this segment. */
+  /** Only entries that touch this flag, where its valve stands, or its rollout plan; or this segment. */
   readonly flag?: string | undefined
   readonly segment?: string | undefined
   /** Most entries to answer with. */

@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Alert } from '../../schemas/alert.ts'
 import type { AlertSample, Trigger } from '../../schemas/trigger.ts'
+import { durationText } from '../../schemas/words.ts'
 import { moment } from '../clock.ts'
 import { COOL_DOWN_MS, decide, FIRES_PER_HOUR } from './decide.ts'
 import { type Check, conditionOf, selectionChecks, selects, sinceOf } from './match.ts'
@@ -79,13 +80,13 @@ function amountChecks(trigger: Trigger, firing: readonly Alert[], alert: Alert, 
     checks.push({
       clause: 'when.forMs',
       holds: forMs >= when.forMs,
-      text: `firing for ${when.forMs} ms: the alert has been for ${forMs} ms`,
+      text: `firing for ${durationText(when.forMs)}: the alert has been for ${durationText(forMs)}`,
     })
   }
   if (when.atLeast !== undefined) {
     const { alerts } = conditionOf(when, firing, now)
     const { holds } = conditionOf({ ...when, forMs: 0 }, firing, now)
-    const within = when.withinMs === undefined ? '' : ` that began within ${when.withinMs} ms of one another`
+    const within = when.withinMs === undefined ? '' : ` that began within ${durationText(when.withinMs)} of one another`
     checks.push({
       clause: 'when.atLeast',
       holds,
@@ -101,7 +102,11 @@ function pastChecks(trigger: Trigger, past: { readonly lastAt: number | null; re
   const most = trigger.maxFiresPerHour ?? FIRES_PER_HOUR
   const fires = past.fires.filter(at => at > now - 3_600_000).length
   return [
-    { clause: 'coolDownMs', holds: leftMs === 0, text: leftMs === 0 ? 'it does not cool down' : `it cools down for another ${leftMs} ms` },
+    {
+      clause: 'coolDownMs',
+      holds: leftMs === 0,
+      text: leftMs === 0 ? 'it does not cool down' : `it cools down for another ${durationText(leftMs)}`,
+    },
     { clause: 'maxFiresPerHour', holds: fires < most, text: `it has fired ${fires} times within the hour, and may ${most} times` },
   ]
 }

@@ -111,7 +111,7 @@ function optionsOf(element: HTMLElement, latest: { readonly current: ChartProps 
     axes: [
       {
         ...axis,
-        space: 70,
+        ...{ space: 70, size: 28 },
         values: (plot, ticks) => ticks.map(tick => timeText(tick, (plot.scales.x?.max ?? 0) - (plot.scales.x?.min ?? 0))),
       },
       {
@@ -126,7 +126,7 @@ function optionsOf(element: HTMLElement, latest: { readonly current: ChartProps 
       ...latest.current.lines.map(line => ({
         stroke: color(line.color),
         width: 2,
-        points: { show: line.values.length === 1 },
+        points: { show: (plot: uPlot) => plot.data[0].length === 1 },
         ...(line.isDashed === true ? { dash: [6, 4] } : {}),
       })),
     ],

@@ -20,8 +20,7 @@ export function Evidence({ evidence }: { readonly evidence: PlanEvidence }) {
         {text}
         {lastSliceAt !== null && (
           <>
-            {' '}
-            Last outcomes <Moment at={lastSliceAt} />.
+            ; last outcomes <Moment at={lastSliceAt} />
           </>
         )}
       </p>
@@ -106,7 +105,7 @@ function factorText(power: number): string {
   if (power > 6) return `10^${Math.round(power)}`
   if (power < -3) return '<0.001'
   const factor = 10 ** power
-  return numberText(factor, factor < 1 ? 3 : factor < 10 ? 1 : 0)
+  return numberText(factor, factor < 0.1 ? 3 : factor < 1 ? 2 : factor < 10 ? 1 : 0)
 }
 
 function riskText({ relativeRisk }: Guard): string {

@@ -165,7 +165,9 @@ function Steps({ plan }: { readonly plan: Plan }) {
       <p class="hint">
         By {plan.by ?? 'targetingKey'}; of a hundred harmless rollouts at most {Number((plan.alpha * 100).toFixed(4))} is turned back by
         mistake; {plan.holdback} % stay with the control while 100 % is watched.
-        {plan.before !== null && <> Turning back serves {serveText(plan.before.serve)}.</>}
+        {plan.before !== null && (
+          <> Turning back {plan.before.enabled ? `serves ${serveText(plan.before.serve)}` : 'switches the flag off again'}.</>
+        )}
       </p>
     </section>
   )
