@@ -26,7 +26,7 @@ async function application(t: Test, server: TestServer): Promise<void> {
       const call = isBad ? () => Promise.reject(new Error('down')) : () => Promise.resolve('ok')
       void client
         .valve('payments-vendor')
-        .run({ targetingKey: `u${count}` }, call, 'none')
+        .run({ targetingKey: `u${count}` }, call, () => 'none')
         .catch(() => undefined)
       void client.limit('api', { account: { id: i === 0 ? 'a-18' : 'a-17' } })
     }
@@ -99,7 +99,7 @@ browserTest(t, 'the live pages', async (t, browser) => {
   })
 
   await t.test('a rollout is started, seen with its evidence, held, resumed and turned back', async t => {
-    const clock = manualClock(Date.now())
+    const clock = manualClock(Date.now() - 24 * SLICE_MS)
     const { server, page, go, look } = await openDashboard(t, browser, { clock })
     await make(server, `${PROJECT}/flags`, { key: 'new-ledger', kind: 'release' })
     await go('rollouts')
@@ -132,6 +132,7 @@ browserTest(t, 'the live pages', async (t, browser) => {
     await page.getByText('looking at the latency').first().waitFor()
     await page.locator('.pagehead').getByText('held').waitFor()
     t.match((await server.call('GET', `${PRODUCTION}/rollouts/new-ledger`)).body.plan, { state: 'held', held: { cause: 'person' } })
+    await page.getByText('held the rollout of: looking at the latency').waitFor()
     await look(t, 'rollout')
     await page.getByRole('link', { name: 'Rollouts' }).first().click()
     await page.getByRole('table', { name: 'Rollouts' }).locator('.state').getByText('held').waitFor()

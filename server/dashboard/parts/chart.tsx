@@ -82,7 +82,10 @@ export function Chart(props: ChartProps) {
 }
 
 function dataOf({ times, lines }: ChartProps): uPlot.AlignedData {
-  return [times.map(at => at / 1_000), ...lines.map(({ values }) => [...values])]
+  const [first, last] = [(times[0] ?? 0) / 1_000, (times.at(-1) ?? 0) / 1_000]
+  const isShort = last - first < SPAN_LEAST_S
+  const before = isShort ? [last - SPAN_LEAST_S] : []
+  return [[...before, ...times.map(at => at / 1_000)], ...lines.map(({ values }) => [...before.map(() => null), ...values])]
 }
 
 function optionsOf(element: HTMLElement, latest: { readonly current: ChartProps }): uPlot.Options {
@@ -100,7 +103,6 @@ function optionsOf(element: HTMLElement, latest: { readonly current: ChartProps 
     legend: { show: false },
     cursor: { drag: { x: false, y: false }, points: { show: false } },
     scales: {
-      x: { range: (_plot, first, last) => [Math.min(first, last - SPAN_LEAST_S), last] },
       y: {
         range: (_plot, low, high) => {
           const [least, most] = latest.current.range ?? [0, 1]
@@ -126,7 +128,7 @@ function optionsOf(element: HTMLElement, latest: { readonly current: ChartProps 
       ...latest.current.lines.map(line => ({
         stroke: color(line.color),
         width: 2,
-        points: { show: (plot: uPlot) => plot.data[0].length === 1 },
+        points: { show: (plot: uPlot) => plot.data[0].length <= 2 },
         ...(line.isDashed === true ? { dash: [6, 4] } : {}),
       })),
     ],
