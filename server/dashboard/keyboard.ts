@@ -1,5 +1,5 @@
 /** Everything by keyboard: `/` searches, `k` kills, `g` and a letter goes to a page, `?` shows what there is. */
-import { useEffect, useRef } from 'preact/hooks'
+import { useLayoutEffect, useRef } from 'preact/hooks'
 
 export interface Shortcut {
   /** As in `k`, `/` or `g f`. */
@@ -21,7 +21,7 @@ export function allShortcuts(): readonly Shortcut[] {
 export function useShortcut(keys: string, what: string, run: () => void): void {
   const latest = useRef(run)
   latest.current = run
-  useEffect(() => {
+  useLayoutEffect(() => {
     const own: Shortcut = { keys, what, run: () => latest.current() }
     shortcuts.set(keys, [...(shortcuts.get(keys) ?? []), own])
     return () => {

@@ -1,6 +1,6 @@
 /** A dialog over the page: the browser's own, so that focus stays in it, Escape closes it, and screen readers know. */
 import type { ComponentChildren } from 'preact'
-import { useEffect, useId, useRef } from 'preact/hooks'
+import { useId, useLayoutEffect, useRef } from 'preact/hooks'
 
 export interface DialogProps {
   readonly title: string
@@ -12,7 +12,8 @@ export interface DialogProps {
 export function Dialog({ title, onClose, children, isWide = false }: DialogProps) {
   const dialog = useRef<HTMLDialogElement>(null)
   const id = useId()
-  useEffect(() => {
+  // At once, not after the next picture: whoever is quick has pressed the next key by then.
+  useLayoutEffect(() => {
     const element = dialog.current
     const former = document.activeElement
     element?.showModal()

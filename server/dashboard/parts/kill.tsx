@@ -2,7 +2,7 @@
  * The kill dialog and its opposite. Before the press: who is covered, what is served instead, and who would notice; after it:
  * the receipts as they arrive, and the undo. The same for one flag and for many.
  */
-import { useEffect, useRef, useState } from 'preact/hooks'
+import { useEffect, useRef, useState, useLayoutEffect } from 'preact/hooks'
 import type { Clause } from '../../../schemas/clause.ts'
 import type { Change } from '../../../schemas/change.ts'
 import type { Flag } from '../../../schemas/flag.ts'
@@ -330,7 +330,7 @@ function KilledDialog({ killed, onClose }: { readonly killed: Killed; readonly o
 /** The hands are at it once something is done. */
 function Done({ onClick }: { readonly onClick: () => void }) {
   const button = useRef<HTMLButtonElement>(null)
-  useEffect(() => button.current?.focus(), [])
+  useLayoutEffect(() => button.current?.focus(), [])
   return (
     <button type="button" ref={button} onClick={onClick} autofocus>
       Done

@@ -51,7 +51,11 @@ export function Search({ onClose, title = 'Search flags', onChoose }: SearchProp
           if (step !== undefined) {
             event.preventDefault()
             setChosen(i => Math.max(0, Math.min(found.length - 1, i + step)))
-          } else if (event.key === 'Enter') open(found[chosen])
+          } else if (event.key === 'Enter') {
+            // Else the same key would press what has the focus next.
+            event.preventDefault()
+            open(found[chosen])
+          }
         }}
       />
       <Problem failure={failure} />
