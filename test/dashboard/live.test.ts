@@ -77,7 +77,8 @@ browserTest(t, 'the live pages', async (t, browser) => {
     await page.getByRole('status').getByText('Released payments-vendor').waitFor()
     await page.getByRole('button', { name: 'Undo: 40 % again' }).click()
     await page.getByRole('button', { name: 'Release: auto' }).waitFor()
-    t.pass('undone')
+    const standing = async () => (await server.call('GET', `${PRODUCTION}/valves/payments-vendor`)).body.valve.setting
+    t.match(await standing(), { by: 'throttle', percent: 40 }, 'undone')
 
     await go('limits')
     await page.getByRole('table', { name: 'The busiest keys of api' }).getByText('a-17').waitFor()
@@ -218,7 +219,7 @@ browserTest(t, 'the live pages', async (t, browser) => {
     await page.getByRole('button', { name: 'Resume', exact: true }).click()
     await page.getByRole('dialog').getByRole('button', { name: 'Resume' }).click()
     await page.getByText('Resumed audit').waitFor()
-    t.pass('resumed')
+    t.match((await server.call('GET', `${PRODUCTION}/notifiers/audit`)).body, { paused: null }, 'resumed')
   })
 
   await t.test('a viewer sees all of it and is offered none of the handles', async t => {

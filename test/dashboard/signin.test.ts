@@ -20,7 +20,7 @@ browserTest(t, 'signing in and out', async (t, browser) => {
     await page.getByLabel('Admin key').waitFor()
     await page.reload()
     await page.getByLabel('Admin key').waitFor()
-    t.pass('signed out for good')
+    t.equal((await page.request.get(`${server.url}/api/v1/session`)).status(), 401, 'signed out for good')
   })
 
   await t.test('a revoked key ends its sessions', async t => {
@@ -30,7 +30,7 @@ browserTest(t, 'signing in and out', async (t, browser) => {
     await signIn(page, token)
     await server.call('DELETE', `/api/v1/keys/${id}`)
     await page.getByLabel('Admin key').waitFor()
-    t.pass('the page asks for a key again')
+    t.equal((await page.request.get(`${server.url}/api/v1/session`)).status(), 401, 'and the session is none')
   })
 
   await t.test('any flag is found with two keys, and help says what others do', async t => {
