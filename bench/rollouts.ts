@@ -34,20 +34,20 @@ function falseReverts(): void {
     for (let run = 0; run < RUNS; run++) {
       const random = randomFrom(run + 1)
       let state = begin([{ key: 'errors', role: 'guardrail' }])
-      const sums = { treated: 0, bad: 0, control: 0, badControl: 0 }
+      const sums = { rising: 0, bad: 0, control: 0, badControl: 0 }
       const said = [false, false]
       for (let index = 0; index < HOUR; index++) {
         const drawn = draw(scenario, index, random)
-        const { treatment, control } = drawn
+        const { rising, control } = drawn
         state = slice(state, [stratumOf(drawn)], null)
-        sums.treated += treatment.contexts
-        sums.bad += treatment.bad
+        sums.rising += rising.contexts
+        sums.bad += rising.bad
         sums.control += control.contexts
         sums.badControl += control.bad
-        const pooled = (sums.bad + sums.badControl) / (sums.treated + sums.control)
-        const deviation = Math.sqrt(pooled * (1 - pooled) * (1 / sums.treated + 1 / sums.control))
-        said[0] ||= deviation > 0 && (sums.bad / sums.treated - sums.badControl / sums.control) / deviation > Z
-        said[1] ||= treatment.bad > 0 && treatment.bad / treatment.contexts > (2 * control.bad) / control.contexts
+        const pooled = (sums.bad + sums.badControl) / (sums.rising + sums.control)
+        const deviation = Math.sqrt(pooled * (1 - pooled) * (1 / sums.rising + 1 / sums.control))
+        said[0] ||= deviation > 0 && (sums.bad / sums.rising - sums.badControl / sums.control) / deviation > Z
+        said[1] ||= rising.bad > 0 && rising.bad / rising.contexts > (2 * control.bad) / control.contexts
       }
       for (const [at, isTurned] of [state.highest.guardrail >= Math.log(100), ...said].entries()) if (isTurned) turned[at]!++
     }

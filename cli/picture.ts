@@ -133,7 +133,7 @@ function armLines({ variation, control, percent, share, recent }: Watched, width
   const observed = share?.observed ?? null
   const rows = [
     ['', 'SET', 'SEEN', `IN ${durationText(recent.withinMs)}`, 'FAILED', 'SHARE'],
-    row(variation, percent, observed, recent.treatment),
+    row(variation, percent, observed, recent.rising),
     row(control, 100 - percent, observed === null ? null : 1 - observed, recent.control),
   ]
   // Where all of it is too wide, what is set says more than what is seen of it, and the share more than its numbers.

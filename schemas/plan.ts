@@ -233,7 +233,7 @@ export type Outlook = z.infer<typeof outlookSchema>
 
 const trialsSchema = z.object({ contexts: count, bad: count })
 
-/** What the guards of a plan have seen. Logarithms are natural ones; `treatment` is the variation that grows. */
+/** What the guards of a plan have seen. Logarithms are natural ones; `rising` is the variation that grows. */
 export const planEvidenceSchema = z
   .object({
     flag: keySchema,
@@ -253,9 +253,9 @@ export const planEvidenceSchema = z
     slices: count,
     lastSliceAt: momentSchema.nullable(),
     /** Contexts with an outcome since the step began. */
-    exposures: z.object({ treatment: count, control: count }),
+    exposures: z.object({ rising: count, control: count }),
     /** Contexts that ended, and ended badly, in the last five minutes of this run. */
-    recent: z.object({ withinMs: count, treatment: trialsSchema, control: trialsSchema }),
+    recent: z.object({ withinMs: count, rising: trialsSchema, control: trialsSchema }),
     share: z
       .object({
         configured: z.number(),
@@ -281,7 +281,7 @@ export const planEvidenceSchema = z
         text: z.string(),
         logE: z.number().nullable(),
         logClear: z.number().nullable(),
-        treatment: trialsSchema.nullable(),
+        rising: trialsSchema.nullable(),
         control: trialsSchema.nullable(),
         /** Holds at every look, with 95 %. */
         relativeRisk: z.object({ estimate: z.number().nullable(), low: z.number(), high: z.number().nullable() }).nullable(),
@@ -314,7 +314,7 @@ export const planEvidenceSchema = z
         text: z.string(),
       })
       .nullable(),
-    series: z.array(z.object({ at: momentSchema, logE: z.number(), logClear: z.number(), treatment: trialsSchema, control: trialsSchema })),
+    series: z.array(z.object({ at: momentSchema, logE: z.number(), logClear: z.number(), rising: trialsSchema, control: trialsSchema })),
     text: z.string(),
   })
   .meta({ id: 'PlanEvidence' })

@@ -38,7 +38,7 @@ export interface Seen {
   /** Contexts with an outcome under the variation since the step began. */
   readonly exposures: number
   /** How long ago the last outcome came, under the variation and under its control; null for never in this step. */
-  readonly quietMs: { readonly treatment: number | null; readonly control: number | null }
+  readonly quietMs: { readonly rising: number | null; readonly control: number | null }
   /** Guards that say harm, those that only say so included. */
   readonly fired: readonly Fired[]
   /** The observed share is not the configured one: why. */
@@ -55,7 +55,7 @@ export interface Seen {
 
 export const NOTHING_SEEN: Seen = {
   exposures: 0,
-  quietMs: { treatment: null, control: null },
+  quietMs: { rising: null, control: null },
   fired: [],
   skewed: null,
   blind: null,
@@ -240,7 +240,7 @@ function isBack(plan: Plan, seen: Seen): boolean {
 function isHeard(plan: Plan, { quietMs, exposures }: Seen, inStepMs = 0): boolean {
   const longest = Math.max(SILENCE_MS, inStepMs / 2)
   const heard = (ms: number | null): boolean => ms !== null && ms <= longest
-  if (exposures === 0 || !heard(quietMs.treatment)) return false
+  if (exposures === 0 || !heard(quietMs.rising)) return false
   const step = plan.steps[plan.step ?? 0]
   const compares = guardsAt(plan, step).some(isCompared)
   return !compares || stepWeight(plan, plan.step ?? 0) === WEIGHT_TOTAL || heard(quietMs.control)
@@ -250,7 +250,7 @@ function silenceText(plan: Plan, { quietMs }: Seen): string {
   const step = plan.steps[plan.step ?? 0]
   const said = (name: string, ms: number | null): string =>
     `${name} ${ms === null ? 'reported no outcome in this step' : `reported no outcome for ${durationText(ms)}`}`
-  return `no data: ${said(step?.variation ?? '', quietMs.treatment)}, ${said(step?.control ?? '', quietMs.control)}`
+  return `no data: ${said(step?.variation ?? '', quietMs.rising)}, ${said(step?.control ?? '', quietMs.control)}`
 }
 
 function nextKind(plan: Plan, index: number): 'advance' | 'complete' {

@@ -42,9 +42,9 @@ export type Point = readonly [
   at: number,
   logE: number,
   logClear: number,
-  treatment: number,
+  rising: number,
   control: number,
-  treatmentBad: number,
+  risingBad: number,
   controlBad: number,
 ]
 
@@ -86,7 +86,7 @@ export interface Evidence {
   /** Slices since the last outcome in this step; null before the first. */
   readonly quiet: Arms<number | null>
   /** Of the last slices, the oldest first: contexts, and bad ones, of both arms. */
-  readonly traffic: readonly (readonly [treatment: number, control: number, controlBad: number])[]
+  readonly traffic: readonly (readonly [rising: number, control: number, controlBad: number])[]
   /** Guards that only say, and have. */
   readonly said: readonly string[]
   readonly points: readonly Point[]
@@ -116,8 +116,8 @@ export function beginEvidence(plan: Plan, now: number): Evidence {
     slices: 0,
     slicedAt: null,
     missedMs: unwatchedMs(plan, now),
-    exposures: { treatment: 0, control: 0 },
-    quiet: { treatment: null, control: null },
+    exposures: { rising: 0, control: 0 },
+    quiet: { rising: null, control: null },
     traffic: [],
     said: [],
     points: [],
@@ -150,8 +150,8 @@ export function followed(evidence: Evidence | null, plan: Plan, now: number): Ev
     statistics: stepped(evidence.statistics),
     limits: limitsOf(plan, now),
     missedMs: unwatchedMs(plan, now),
-    exposures: { treatment: 0, control: 0 },
-    quiet: { treatment: null, control: null },
+    exposures: { rising: 0, control: 0 },
+    quiet: { rising: null, control: null },
     traffic: [],
   }
 }
@@ -178,21 +178,21 @@ export function withSlice(evidence: Evidence, plan: Plan, flag: Flag, closed: Fl
   const statistics = slice(evidence.statistics, strata, configured)
   const seen = total(strata, stratum => stratum.seen)
   const succeeded = total(strata, stratum => stratum.succeeded ?? stratum.seen)
-  const bad = { treatment: seen.treatment - succeeded.treatment, control: seen.control - succeeded.control }
+  const bad = { rising: seen.rising - succeeded.rising, control: seen.control - succeeded.control }
   const next: Evidence = {
     ...evidence,
     statistics,
     slices: evidence.slices + 1,
     slicedAt: closed.endedAt,
     missedMs,
-    exposures: { treatment: evidence.exposures.treatment + seen.treatment, control: evidence.exposures.control + seen.control },
-    quiet: { treatment: quieter(evidence.quiet.treatment, seen.treatment), control: quieter(evidence.quiet.control, seen.control) },
-    traffic: [...evidence.traffic, [seen.treatment, seen.control, bad.control] as const].slice(-TRAFFIC_SLICES),
+    exposures: { rising: evidence.exposures.rising + seen.rising, control: evidence.exposures.control + seen.control },
+    quiet: { rising: quieter(evidence.quiet.rising, seen.rising), control: quieter(evidence.quiet.control, seen.control) },
+    traffic: [...evidence.traffic, [seen.rising, seen.control, bad.control] as const].slice(-TRAFFIC_SLICES),
   }
   const now = verdict(statistics)
   const points = [
     ...evidence.points,
-    [closed.endedAt, rounded(now.logE), rounded(leastClear(now)), seen.treatment, seen.control, bad.treatment, bad.control] as const,
+    [closed.endedAt, rounded(now.logE), rounded(leastClear(now)), seen.rising, seen.control, bad.rising, bad.control] as const,
   ]
   return { ...next, points: thinned(points) }
 }
@@ -247,8 +247,8 @@ export function seenOf(evidence: Evidence, plan: Plan, now: number): Seen {
     watching.some(guard => guard.id === key && guard.role === 'guardrail' && guard.dryRun !== true),
   )
   return {
-    exposures: evidence.exposures.treatment,
-    quietMs: { treatment: quietMs(evidence.quiet.treatment), control: quietMs(evidence.quiet.control) },
+    exposures: evidence.exposures.rising,
+    quietMs: { rising: quietMs(evidence.quiet.rising), control: quietMs(evidence.quiet.control) },
     fired,
     skewed: skewText(said),
     blind: firstText(limits, isBlind),
@@ -261,21 +261,21 @@ export function seenOf(evidence: Evidence, plan: Plan, now: number): Seen {
 /** The traffic of the last minutes; null before there was any. */
 export function trafficOf(evidence: Evidence): Traffic | null {
   const sums = evidence.traffic.reduce(
-    ([t, c, b], [treatment, control, bad]) => [t + treatment, c + control, b + bad] as [number, number, number],
+    ([t, c, b], [rising, control, bad]) => [t + rising, c + control, b + bad] as [number, number, number],
     [0, 0, 0],
   )
-  const [treatment, control, bad] = sums as [number, number, number]
-  const all = treatment + control
-  if (treatment === 0 || control === 0) return null
+  const [rising, control, bad] = sums as [number, number, number]
+  const all = rising + control
+  if (rising === 0 || control === 0) return null
   // Without a failure yet, the rate is at most about one in what was seen.
-  return { perSecond: (all * 1_000) / (evidence.traffic.length * SLICE_MS), share: treatment / all, baseRate: Math.max(bad, 1) / control }
+  return { perSecond: (all * 1_000) / (evidence.traffic.length * SLICE_MS), share: rising / all, baseRate: Math.max(bad, 1) / control }
 }
 
 /** One guard in numbers, for people. */
 export interface GuardView {
   readonly logE: number | null
   readonly logClear: number | null
-  readonly treatment: Trials | null
+  readonly rising: Trials | null
   readonly control: Trials | null
   readonly relativeRisk: { readonly estimate: number | null; readonly low: number; readonly high: number | null } | null
   readonly limit: PlanEvidence['guards'][number]['limit']
@@ -284,7 +284,7 @@ export interface GuardView {
 }
 
 export function guardView(evidence: Evidence, guard: Guard): GuardView {
-  const nothing = { logE: null, logClear: null, treatment: null, control: null, relativeRisk: null, limit: null }
+  const nothing = { logE: null, logClear: null, rising: null, control: null, relativeRisk: null, limit: null }
   if (isShare(guard)) {
     const numbers = verdict(evidence.statistics).guards.find(each => each.key === guard.id)
     if (numbers === undefined) return { ...nothing, state: 'watching', text: `${guard.id}: nothing seen yet` }
@@ -353,13 +353,13 @@ function hardLimitOf(guard: Guard & { type: 'promql' }): HardLimit {
 
 /** The outcomes of each service; of a migration what callers got: that the side which answered got the same is no further outcome. */
 function strataOf(sums: readonly SliceSum[], plan: Plan, step: PlanStep): Stratum[] {
-  const services = new Map<string, { treatment: SliceSum[]; control: SliceSum[]; checks: SliceSum[] }>()
+  const services = new Map<string, { rising: SliceSum[]; control: SliceSum[]; checks: SliceSum[] }>()
   for (const sum of sums) {
-    const arm = sum.variation === step.variation ? 'treatment' : sum.variation === step.control ? 'control' : null
+    const arm = sum.variation === step.variation ? 'rising' : sum.variation === step.control ? 'control' : null
     if (arm === null) continue
-    const arms = services.get(sum.service) ?? { treatment: [], control: [], checks: [] }
+    const arms = services.get(sum.service) ?? { rising: [], control: [], checks: [] }
     services.set(sum.service, arms)
-    if (sum.side === 'mismatch' && arm === 'treatment') arms.checks.push(sum)
+    if (sum.side === 'mismatch' && arm === 'rising') arms.checks.push(sum)
     else if (sum.side === '') arms[arm].push(sum)
   }
   const watching = guardsAt(plan, step).filter(isShare)
@@ -367,18 +367,18 @@ function strataOf(sums: readonly SliceSum[], plan: Plan, step: PlanStep): Stratu
     const add = (arm: keyof typeof arms, field: 'contexts' | 'errors' | 'slow' | 'largest'): number =>
       arms[arm].reduce((sum, each) => sum + each[field], 0)
     const trials = (field: 'errors' | 'slow'): Arms<Trials> => ({
-      treatment: { contexts: add('treatment', 'contexts'), bad: add('treatment', field) },
+      rising: { contexts: add('rising', 'contexts'), bad: add('rising', field) },
       control: { contexts: add('control', 'contexts'), bad: add('control', field) },
     })
-    const seen = { treatment: add('treatment', 'contexts'), control: add('control', 'contexts') }
-    const checked = { treatment: { contexts: add('checks', 'contexts'), bad: add('checks', 'errors') }, control: { contexts: 0, bad: 0 } }
+    const seen = { rising: add('rising', 'contexts'), control: add('control', 'contexts') }
+    const checked = { rising: { contexts: add('checks', 'contexts'), bad: add('checks', 'errors') }, control: { contexts: 0, bad: 0 } }
     return {
       trials: Object.fromEntries(
         watching.map(guard => [guard.id, guard.type === 'mismatch' ? checked : trials(guard.type === 'slowShare' ? 'slow' : 'errors')]),
       ),
       seen,
-      succeeded: { treatment: seen.treatment - add('treatment', 'errors'), control: seen.control - add('control', 'errors') },
-      distinct: add('treatment', 'largest') + add('control', 'largest'),
+      succeeded: { rising: seen.rising - add('rising', 'errors'), control: seen.control - add('control', 'errors') },
+      distinct: add('rising', 'largest') + add('control', 'largest'),
     }
   })
 }
@@ -406,8 +406,8 @@ function firedBy(evidence: Evidence, said: Verdict, guard: Guard, { logE, trials
     logE: rounded(logE),
     line: rounded(said.logThreshold),
     slices: evidence.slices,
-    treatmentContexts: trials.treatment.contexts,
-    treatmentBad: trials.treatment.bad,
+    risingContexts: trials.rising.contexts,
+    risingBad: trials.rising.bad,
     controlContexts: trials.control.contexts,
     controlBad: trials.control.bad,
     relativeRisk: relativeRisk.estimate,
@@ -462,16 +462,16 @@ function isBorne({ last, consecutiveErrors }: HardLimitState): boolean {
 
 function comparedText(
   guard: Guard,
-  { treatment, control }: Arms<Trials>,
+  { rising, control }: Arms<Trials>,
   risk: { readonly estimate: number | null; readonly low: number; readonly high: number | null },
   logE: number,
 ): string {
   if (guard.type === 'mismatch') {
-    const { contexts, bad } = treatment
+    const { contexts, bad } = rising
     const share = shareText(contexts === 0 ? null : bad / contexts)
     return `${guard.id}: ${share} of ${countText(contexts, 'comparison')} differ, ${shareText(guard.maxShare ?? MISMATCH_SHARE)} are borne; e-value ${eText(logE)}`
   }
-  if (treatment.contexts + control.contexts === 0) return `${guard.id}: no outcome yet`
+  if (rising.contexts + control.contexts === 0) return `${guard.id}: no outcome yet`
   const what = guard.type === 'slowShare' ? 'slow' : 'failed'
   const arm = (trials: Trials): string =>
     `${shareText(trials.contexts === 0 ? null : trials.bad / trials.contexts)} of ${countText(trials.contexts, 'context')}`
@@ -479,7 +479,7 @@ function comparedText(
     risk.estimate === null
       ? ''
       : `, ${factor(risk.estimate)} times as often (between ${factor(risk.low)} and ${risk.high === null ? 'any number' : factor(risk.high)})`
-  return `${guard.id}: ${what} ${arm(treatment)} with it, ${arm(control)} without${times}; e-value ${eText(logE)}`
+  return `${guard.id}: ${what} ${arm(rising)} with it, ${arm(control)} without${times}; e-value ${eText(logE)}`
 }
 
 function skewText({ share }: Verdict): string | null {
@@ -490,20 +490,17 @@ function skewText({ share }: Verdict): string | null {
 }
 
 function summary(evidence: Evidence, said: Verdict): string {
-  const seen = evidence.exposures.treatment
+  const seen = evidence.exposures.rising
   const [first] = said.guards
   if (first === undefined) return seen === 0 ? '' : countText(seen, 'exposure')
   return `${countText(seen, 'exposure')}, e-value ${eText(said.logE)} of ${eText(said.logThreshold)}`
 }
 
-function total(strata: readonly Stratum[], of: (stratum: Stratum) => Arms<number>): { treatment: number; control: number } {
-  return strata.reduce(
-    (sum, stratum) => ({ treatment: sum.treatment + of(stratum).treatment, control: sum.control + of(stratum).control }),
-    {
-      treatment: 0,
-      control: 0,
-    },
-  )
+function total(strata: readonly Stratum[], of: (stratum: Stratum) => Arms<number>): { rising: number; control: number } {
+  return strata.reduce((sum, stratum) => ({ rising: sum.rising + of(stratum).rising, control: sum.control + of(stratum).control }), {
+    rising: 0,
+    control: 0,
+  })
 }
 
 function quieter(before: number | null, seen: number): number | null {

@@ -41,7 +41,7 @@ export function evidenceView(plan: Plan, outlook: Outlook, evidence: Evidence | 
       ...base,
       slices: 0,
       lastSliceAt: null,
-      exposures: { treatment: 0, control: 0 },
+      exposures: { rising: 0, control: 0 },
       recent: recent([], now),
       share: null,
       logE: 0,
@@ -82,11 +82,11 @@ export function evidenceView(plan: Plan, outlook: Outlook, evidence: Evidence | 
       ...guardView(evidence, guard),
     })),
     detectable: detectable(plan, evidence, step?.holdMs ?? 0),
-    series: evidence.points.map(([at, logE, logClear, treatment, control, treatmentBad, controlBad]) => ({
+    series: evidence.points.map(([at, logE, logClear, rising, control, risingBad, controlBad]) => ({
       at: moment(at),
       logE,
       logClear,
-      treatment: { contexts: treatment, bad: treatmentBad },
+      rising: { contexts: rising, bad: risingBad },
       control: { contexts: control, bad: controlBad },
     })),
     text: seen.text,
@@ -94,11 +94,11 @@ export function evidenceView(plan: Plan, outlook: Outlook, evidence: Evidence | 
 }
 
 function recent(points: Evidence['points'], now: number): PlanEvidence['recent'] {
-  const sums = { treatment: { contexts: 0, bad: 0 }, control: { contexts: 0, bad: 0 } }
-  for (const [at, , , treatment, control, treatmentBad, controlBad] of points) {
+  const sums = { rising: { contexts: 0, bad: 0 }, control: { contexts: 0, bad: 0 } }
+  for (const [at, , , rising, control, risingBad, controlBad] of points) {
     if (at <= now - RECENT_MS) continue
-    sums.treatment.contexts += treatment
-    sums.treatment.bad += treatmentBad
+    sums.rising.contexts += rising
+    sums.rising.bad += risingBad
     sums.control.contexts += control
     sums.control.bad += controlBad
   }

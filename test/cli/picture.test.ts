@@ -20,7 +20,7 @@ function stepOf(percent: number): PlanStep {
 
 /** A rollout at its second step, watched for ten minutes: the evidence grows from nothing to a half of the line. */
 function watchedWith(plan: Partial<Plan> = {}, more: Partial<Watched> = {}): Watched {
-  const trials = { treatment: { contexts: 1_234, bad: 18 }, control: { contexts: 23_456, bad: 220 } }
+  const trials = { rising: { contexts: 1_234, bad: 18 }, control: { contexts: 23_456, bad: 220 } }
   return {
     plan: {
       key: 'new-ledger',
@@ -62,7 +62,7 @@ function watchedWith(plan: Partial<Plan> = {}, more: Partial<Watched> = {}): Wat
     alpha: 0.01,
     slices: 36,
     lastSliceAt: moment(360_000),
-    exposures: { treatment: 1_234, control: 23_456 },
+    exposures: { rising: 1_234, control: 23_456 },
     recent: { withinMs: 300_000, ...trials },
     share: { configured: 0.05, observed: 0.0493, kind: 'as-configured', text: 'as configured' },
     logE: 2.2,
@@ -88,7 +88,7 @@ function watchedWith(plan: Partial<Plan> = {}, more: Partial<Watched> = {}): Wat
       },
       {
         ...{ id: 'errors', type: 'promql', role: 'signal', dryRun: false, state: 'fired', logE: null, logClear: null },
-        ...{ treatment: null, control: null, relativeRisk: null },
+        ...{ rising: null, control: null, relativeRisk: null },
         limit: { value: 0.2, op: '>', threshold: 0.05, at: moment(350_000), verdict: 'failed', looks: 9, failures: 2, problem: null },
         text: 'errors: 2 of 9 looks were > 0.05; 1 are borne.',
       },
@@ -101,7 +101,7 @@ function watchedWith(plan: Partial<Plan> = {}, more: Partial<Watched> = {}): Wat
       at: moment(10_000 * (i + 1)),
       logE: -0.5 + (2.7 * i) / 35,
       logClear: 0,
-      treatment: { contexts: 34, bad: 0 },
+      rising: { contexts: 34, bad: 0 },
       control: { contexts: 650, bad: 6 },
     })),
     text: '1,234 exposures',

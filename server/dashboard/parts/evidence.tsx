@@ -12,7 +12,7 @@ const GUARD_WORDS: Readonly<Record<Guard['state'], string>> = { watching: 'watch
 
 export function Evidence({ evidence }: { readonly evidence: PlanEvidence }) {
   const { variation, control, percent, share, exposures, guards, detectable, text, lastSliceAt, logE, line } = evidence
-  const compared = guards.find(({ treatment }) => treatment !== null)
+  const compared = guards.find(({ rising }) => rising !== null)
   return (
     <section>
       <h2>Evidence</h2>
@@ -29,13 +29,12 @@ export function Evidence({ evidence }: { readonly evidence: PlanEvidence }) {
         <Tile name="Share of contexts seen" tone={share === null || share.kind === 'as-configured' ? '' : 'bad'}>
           {share?.observed == null ? '–' : `${numberText(share.observed * 100, 2)} %`} {share !== null && <small>{share.text}</small>}
         </Tile>
-        <Tile name={`Contexts under ${variation}`}>{numberText(exposures.treatment)}</Tile>
+        <Tile name={`Contexts under ${variation}`}>{numberText(exposures.rising)}</Tile>
         <Tile name={`Contexts under ${control}`}>{numberText(exposures.control)}</Tile>
         {compared !== undefined && (
           <>
             <Tile name={`Bad under ${variation}`}>
-              {shareOf(compared.treatment?.bad ?? 0, compared.treatment?.contexts ?? 0)}{' '}
-              <small>{numberText(compared.treatment?.bad ?? 0)}</small>
+              {shareOf(compared.rising?.bad ?? 0, compared.rising?.contexts ?? 0)} <small>{numberText(compared.rising?.bad ?? 0)}</small>
             </Tile>
             <Tile name={`Bad under ${control}`}>
               {shareOf(compared.control?.bad ?? 0, compared.control?.contexts ?? 0)} <small>{numberText(compared.control?.bad ?? 0)}</small>

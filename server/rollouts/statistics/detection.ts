@@ -10,7 +10,7 @@ const BISECTIONS = 40
 
 /**
  * Bad outcomes of both arms until harm of `risk` times as many is sure: `(ln(1/alpha) + ln|R|) / KL(q || w)`.
- * @param share of the treatment, between 0 and 1
+ * @param share of the rising variation, between 0 and 1
  */
 export function badNeeded(share: number, risk: number, alpha: number): number {
   return (Math.log(1 / alpha) + Math.log(HARM_GRID.length)) / divergence(badShare(share, risk), share)
@@ -33,7 +33,7 @@ export function msToClear(traffic: Traffic, ruleOut: number, beta: number): numb
 
 /**
  * The smallest relative risk that is sure within the time, on average; null when there is none up to a thousand, or up to
- * every context of the treatment failing.
+ * every context of the rising variation failing.
  */
 export function smallestHarm(traffic: Traffic, withinMs: number, alpha: number): number | null {
   let high = Math.min(RISK_MAX, 1 / traffic.baseRate)
@@ -52,7 +52,7 @@ function msFor(bad: number, { perSecond, share, baseRate }: Traffic, risk: numbe
   return badPerSecond > 0 ? (bad / badPerSecond) * 1_000 : Infinity
 }
 
-/** The treatment's share of the bad outcomes. */
+/** The rising's share of the bad outcomes. */
 function badShare(share: number, risk: number): number {
   return (share * risk) / (share * risk + 1 - share)
 }

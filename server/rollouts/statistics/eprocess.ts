@@ -1,13 +1,13 @@
 /**
- * The conditional error-share e-process: of the bad outcomes in one short slice, how many came from the treatment, held
+ * The conditional error-share e-process: of the bad outcomes in one short slice, how many came from the rising variation, held
  * against the share of outcomes that it had in that slice.
  *
- * When both arms fail alike, each bad outcome is the treatment's with probability `w`, its share of the slice's outcomes;
- * when treatment fails r times as often, with `q = w r / (w r + 1 - w)`. So the base rate cancels, and an outage that hits
+ * When both arms fail alike, each bad outcome is the rising variation's with probability `w`, its share of the slice's outcomes;
+ * when the rising one fails r times as often, with `q = w r / (w r + 1 - w)`. So the base rate cancels, and an outage that hits
  * both arms is evidence for nothing. The likelihood ratio of the two, multiplied over slices, is a bet whose capital does
  * not grow on average unless there is harm, and by Ville's inequality passes 1/alpha with probability alpha at most,
  * however often one looks (Ville 1939; Howard, Ramdas, McAuliffe, Sekhon 2020). With a fixed number of bad outcomes, the
- * treatment's are drawn without replacement, which is smaller in convex order than the binomial here (Hoeffding 1963): bad
+ * rising's are drawn without replacement, which is smaller in convex order than the binomial here (Hoeffding 1963): bad
  * outcomes need not be rare.
  */
 import type { Trials } from './types.ts'
@@ -17,13 +17,13 @@ import type { Trials } from './types.ts'
  * shares themselves are never needed, and none of them is of 0.
  * @param bad of both arms
  */
-export function logStep(r: number, w: number, badTreatment: number, bad: number): number {
-  return badTreatment * Math.log(r) - bad * Math.log1p(w * (r - 1))
+export function logStep(r: number, w: number, badRising: number, bad: number): number {
+  return badRising * Math.log(r) - bad * Math.log1p(w * (r - 1))
 }
 
-/** The treatment's share of the outcomes; null when one arm has none, so that nothing can be compared. */
-export function shareOf(treatment: Trials, control: Trials): number | null {
-  const { contexts } = treatment
+/** The rising's share of the outcomes; null when one arm has none, so that nothing can be compared. */
+export function shareOf(rising: Trials, control: Trials): number | null {
+  const { contexts } = rising
   return contexts > 0 && control.contexts > 0 ? contexts / (contexts + control.contexts) : null
 }
 

@@ -1,5 +1,5 @@
 /**
- * How many times as often the treatment ends badly, with bounds that hold at every look together: all relative risks that a
+ * How many times as often the rising variation ends badly, with bounds that hold at every look together: all relative risks that a
  * bet on the others could not refute. The log likelihood over the log of the risk is kept at a few points (it is smooth and
  * concave, so that a cubic through four of them is the curve) and read as finely as wanted.
  */
@@ -17,8 +17,8 @@ const RISKS = PROFILE.map(Math.exp)
 const FINE = 24
 
 /** What a stratum adds to the profile. */
-export function addToProfile(profile: readonly number[], w: number, badTreatment: number, bad: number): number[] {
-  return profile.map((log, i) => log + logStep(RISKS[i]!, w, badTreatment, bad))
+export function addToProfile(profile: readonly number[], w: number, badRising: number, bad: number): number[] {
+  return profile.map((log, i) => log + logStep(RISKS[i]!, w, badRising, bad))
 }
 
 /** @param coverage probability that the bounds hold the truth at every look, between 0 and 1 */

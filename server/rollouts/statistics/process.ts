@@ -34,7 +34,7 @@ const COVERAGE = 0.95
  */
 export const LATE_STAKE = 0.1
 
-const NOTHING: Arms<Trials> = { treatment: { contexts: 0, bad: 0 }, control: { contexts: 0, bad: 0 } }
+const NOTHING: Arms<Trials> = { rising: { contexts: 0, bad: 0 }, control: { contexts: 0, bad: 0 } }
 
 /** Begin a plan. A plan that goes on after a person has looked begins anew. */
 export function begin(guards: readonly ShareGuard[], options: Options = {}): StatisticsState {
@@ -61,7 +61,7 @@ export function begin(guards: readonly ShareGuard[], options: Options = {}): Sta
     })),
     highest: { guardrail: 0, signal: 0 },
     share: EVEN,
-    silent: { treatment: 0, control: 0 },
+    silent: { rising: 0, control: 0 },
   }
 }
 
@@ -74,7 +74,7 @@ export function revive(stored: unknown): StatisticsState | null {
 /**
  * A slice has ended.
  * @param strata          its outcomes by service; none for a slice in which nobody reported
- * @param configuredShare of the treatment all through the slice, from 0 to 1; null when it moved, or when other rules
+ * @param configuredShare of the rising variation all through the slice, from 0 to 1; null when it moved, or when other rules
  *                        than the rollout choose variations too, so that nothing is to be expected of it
  */
 export function slice(state: StatisticsState, strata: readonly Stratum[], configuredShare: number | null): StatisticsState {
@@ -91,7 +91,7 @@ export function slice(state: StatisticsState, strata: readonly Stratum[], config
     share:
       configuredShare === null || configuredShare <= 0 || configuredShare >= 1 ? state.share : addLargest(state, strata, configuredShare),
     silent: {
-      treatment: seen('treatment') ? 0 : state.silent.treatment + 1,
+      rising: seen('rising') ? 0 : state.silent.rising + 1,
       control: seen('control') ? 0 : state.silent.control + 1,
     },
   }
@@ -103,7 +103,7 @@ export function step(state: StatisticsState): StatisticsState {
     ...state,
     guards: state.guards.map(guard => ({ ...guard, logA: 0 })),
     share: EVEN,
-    silent: { treatment: 0, control: 0 },
+    silent: { rising: 0, control: 0 },
   }
 }
 
@@ -112,7 +112,7 @@ export function verdict(state: StatisticsState): Verdict {
   const logClear = -Math.log(state.beta)
   const guards = state.guards.map(guard => numbersOf(guard, logThreshold, logClear))
   const share = shareNumbers(state.share, logThreshold)
-  const silent = (['treatment', 'control'] as const).filter(arm => state.silent[arm] >= state.quietSlices)
+  const silent = (['rising', 'control'] as const).filter(arm => state.silent[arm] >= state.quietSlices)
   const guardrails = guards.filter(({ role }) => role === 'guardrail')
   return {
     kind: kindOf(),
@@ -139,13 +139,13 @@ export function verdict(state: StatisticsState): Verdict {
 function addTrials(guard: GuardState, { trials }: Stratum): GuardState {
   const arms = Object.hasOwn(trials, guard.key) ? trials[guard.key] : undefined
   if (arms === undefined) return guard
-  const { treatment, control } = arms
-  const sums: Arms<Trials> = { treatment: sumOf(guard.trials.treatment, treatment), control: sumOf(guard.trials.control, control) }
-  // Bad ones among all, held against a share: the same bet as the treatment's among the bad ones, held against its share.
+  const { rising, control } = arms
+  const sums: Arms<Trials> = { rising: sumOf(guard.trials.rising, rising), control: sumOf(guard.trials.control, control) }
+  // Bad ones among all, held against a share: the same bet as the rising variation's among the bad ones, held against its share.
   const { maxShare } = guard
-  const w = maxShare ?? shareOf(treatment, control)
-  const mine = maxShare === null ? treatment.bad : Math.min(treatment.bad, treatment.contexts)
-  const all = maxShare === null ? treatment.bad + control.bad : treatment.contexts
+  const w = maxShare ?? shareOf(rising, control)
+  const mine = maxShare === null ? rising.bad : Math.min(rising.bad, rising.contexts)
+  const all = maxShare === null ? rising.bad + control.bad : rising.contexts
   if (w === null || all === 0) return { ...guard, trials: sums }
   const ratios = HARM_GRID.map(r => logStep(r, w, mine, all))
   const add = (log: number, i: number): number => log + ratios[i]!
@@ -193,7 +193,7 @@ function numbersOf(guard: GuardState, logThreshold: number, logClear: number): G
     logA,
     isClear: logA >= logClear,
     trials,
-    rates: { treatment: rate(trials.treatment), control: rate(trials.control) },
+    rates: { rising: rate(trials.rising), control: rate(trials.control) },
     relativeRisk: relativeRisk(guard.profile, guard.informative, COVERAGE),
   }
 }
@@ -205,7 +205,7 @@ function addLargest(state: StatisticsState, strata: readonly Stratum[], share: n
 }
 
 function sizeOf({ seen }: Stratum): number {
-  return seen.treatment + seen.control
+  return seen.rising + seen.control
 }
 
 function sumOf(a: Trials, b: Trials): Trials {

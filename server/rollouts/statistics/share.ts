@@ -1,8 +1,8 @@
 /**
- * Whether the arms are seen in the shares they were given (sample-ratio mismatch), and whether the treatment loses its
+ * Whether the arms are seen in the shares they were given (sample-ratio mismatch), and whether the rising variation loses its
  * good outcomes (a crash that takes the telemetry with it): the same kind of bet, on who was seen instead of what failed.
  *
- * Chance places contexts once, not once a slice: of a hundred accounts at 10 %, six or fifteen may be in the treatment, and
+ * Chance places contexts once, not once a slice: of a hundred accounts at 10 %, six or fifteen may be in the rising variation, and
  * are so in every slice. So what is refuted is not the configured share but all shares that chance can make of it with so
  * many contexts, and what is staked on lies outside of them.
  */
@@ -20,8 +20,8 @@ export const EVEN: ShareState = {
   logTooFew: [],
   logLost: [],
   contexts: 0,
-  seen: { treatment: 0, control: 0 },
-  succeeded: { treatment: 0, control: 0 },
+  seen: { rising: 0, control: 0 },
+  succeeded: { rising: 0, control: 0 },
   expected: 0,
 }
 
@@ -30,8 +30,8 @@ export const EVEN: ShareState = {
  * @param share     the configured one, between 0 and 1 without either
  */
 export function addShare(state: ShareState, { seen, succeeded = seen, distinct }: Stratum, share: number): ShareState {
-  const { treatment, control } = seen
-  const all = treatment + control
+  const { rising, control } = seen
+  const all = rising + control
   if (all === 0) return state
   const contexts = Math.max(state.contexts, Math.min(all, distinct ?? all))
   const [low, high] = tolerated(share, contexts)
@@ -43,13 +43,13 @@ export function addShare(state: ShareState, { seen, succeeded = seen, distinct }
     )
   return {
     slices,
-    logTooMany: add(state.logTooMany, high, true, treatment, all),
-    logTooFew: add(state.logTooFew, low, false, treatment, all),
-    logLost: add(state.logLost, low, false, succeeded.treatment, succeeded.treatment + succeeded.control),
+    logTooMany: add(state.logTooMany, high, true, rising, all),
+    logTooFew: add(state.logTooFew, low, false, rising, all),
+    logLost: add(state.logLost, low, false, succeeded.rising, succeeded.rising + succeeded.control),
     contexts,
-    seen: { treatment: state.seen.treatment + treatment, control: state.seen.control + control },
+    seen: { rising: state.seen.rising + rising, control: state.seen.control + control },
     succeeded: {
-      treatment: state.succeeded.treatment + succeeded.treatment,
+      rising: state.succeeded.rising + succeeded.rising,
       control: state.succeeded.control + succeeded.control,
     },
     expected: state.expected + all * share,
@@ -58,7 +58,7 @@ export function addShare(state: ShareState, { seen, succeeded = seen, distinct }
 
 /** @param logThreshold of the three together, which have one alpha */
 export function shareNumbers(state: ShareState, logThreshold: number): ShareNumbers {
-  const all = state.seen.treatment + state.seen.control
+  const all = state.seen.rising + state.seen.control
   const [many, few, lost] = [state.logTooMany, state.logTooFew, state.logLost].map(logs => stakedLog(logs, state.slices)) as [
     number,
     number,
@@ -70,7 +70,7 @@ export function shareNumbers(state: ShareState, logThreshold: number): ShareNumb
   if (all === 0) return { observed: null, configured: null, tolerated: null, logE, kind }
   const configured = state.expected / all
   const [low, high] = tolerated(configured, state.contexts)
-  return { observed: state.seen.treatment / all, configured, tolerated: { low, high }, logE, kind }
+  return { observed: state.seen.rising / all, configured, tolerated: { low, high }, logE, kind }
 }
 
 function tolerated(share: number, contexts: number): readonly [low: number, high: number] {

@@ -72,7 +72,7 @@ export interface Stratum {
 
 export interface Arms<T> {
   /** The variation that is rolled out. */
-  readonly treatment: T
+  readonly rising: T
   /** What everyone else has. */
   readonly control: T
 }
@@ -178,7 +178,7 @@ export interface GuardNumbers {
   readonly relativeRisk: RelativeRisk
 }
 
-/** How many times as often treatment ends badly as the control (or as `maxShare` allows, as odds), and bounds that hold at every look together with `coverage`. */
+/** How many times as often the rising variation ends badly as the control (or as `maxShare` allows, as odds), and bounds that hold at every look together with `coverage`. */
 export interface RelativeRisk {
   /** Null while nothing is known. */
   readonly estimate: number | null
@@ -204,7 +204,7 @@ export interface ShareNumbers {
 export interface Traffic {
   /** Contexts of both arms per second, each counted once per slice. */
   readonly perSecond: number
-  /** Of the treatment, between 0 and 1. */
+  /** Of the rising variation, between 0 and 1. */
   readonly share: number
   /** Share of contexts that end badly without harm, between 0 and 1. */
   readonly baseRate: number

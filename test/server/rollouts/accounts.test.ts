@@ -28,7 +28,7 @@ const given = (variation: string): Outcome =>
   outcomeOf('ledger', { value: true, variation, reason: 'FALLTHROUGH', type: 'boolean', flagVersion: 1, rollout: true }, null)
 const OUTCOMES = { on: given('on'), off: given('off') }
 
-/** @param risk in the treatment, so many times as often */
+/** @param risk in the rising variation, so many times as often */
 function rollout(seed: number, marked: boolean, risk: number): StatisticsState {
   const random = randomFrom(seed)
   const clock = manualClock()
@@ -39,12 +39,12 @@ function rollout(seed: number, marked: boolean, risk: number): StatisticsState {
   let share = 0
   outcomes.subscribe(ended => {
     const of = (variation: string) => ended.of(LOG, 'ledger').find(sum => sum.variation === variation) ?? { contexts: 0, errors: 0 }
-    const [treatment, control] = [of('on'), of('off')]
+    const [rising, control] = [of('on'), of('off')]
     const trials = {
-      treatment: { contexts: treatment.contexts, bad: treatment.errors },
+      rising: { contexts: rising.contexts, bad: rising.errors },
       control: { contexts: control.contexts, bad: control.errors },
     }
-    state = slice(state, [{ trials: { errors: trials }, seen: { treatment: treatment.contexts, control: control.contexts } }], share)
+    state = slice(state, [{ trials: { errors: trials }, seen: { rising: rising.contexts, control: control.contexts } }], share)
   })
   const accounts = Array.from({ length: ACCOUNTS }, (_, i) => ({
     context: { targetingKey: `account-${i}` },

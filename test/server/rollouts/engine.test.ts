@@ -70,10 +70,10 @@ interface Step {
 const seens: fc.Arbitrary<Seen> = fc.record({
   exposures: fc.constantFrom(0, 10, 100, 1_000),
   quietMs: fc.constantFrom(
-    { treatment: null, control: null },
-    { treatment: 0, control: 0 },
-    { treatment: 0, control: null },
-    { treatment: 600_000, control: 0 },
+    { rising: null, control: null },
+    { rising: 0, control: 0 },
+    { rising: 0, control: null },
+    { rising: 600_000, control: 0 },
   ),
   fired: fc.constant([]),
   skewed: fc.constantFrom(null, null, null, 'skewed'),
@@ -145,7 +145,7 @@ t.test(
           must(step.gate !== 'approval' || from.approvals.some(each => each.step === index), 'its approval')
           must(seen.skewed === null, 'its share')
           must(seen.blind === null && seen.unsettled === null, 'its limits')
-          must(early || from.guards.length === 0 || seen.quietMs.treatment !== null, 'its data')
+          must(early || from.guards.length === 0 || seen.quietMs.rising !== null, 'its data')
           for (const passed of from.steps.slice(index + 1, to)) {
             must(passed.gate === 'time' && passed.minExposures === 0 && from.guards.length === 0, 'passed over')
           }

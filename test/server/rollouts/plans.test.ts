@@ -91,7 +91,7 @@ t.test('guards turn back what does harm: what stood stands exactly, it is locked
     actor: { kind: 'system', id: 'rollout' },
     comment: /errorShare: failed .* of .* contexts with it, .* without, .* times as often \(between .*e-value/,
   })
-  t.match(plan().reverted, { guard: 'errorShare', numbers: { treatmentBad: Number, relativeRiskLow: Number } })
+  t.match(plan().reverted, { guard: 'errorShare', numbers: { risingBad: Number, relativeRiskLow: Number } })
   t.same(
     (await entries()).map(({ action }) => action),
     ['rollout.start', 'rollout.revert', 'rollout.settle'],
@@ -207,7 +207,7 @@ t.test('of a migration what callers got counts, and the side that answered is no
     }
   })
   const { body } = await server.call('GET', '/api/v1/projects/default/environments/development/rollouts/new-ledger/evidence')
-  t.match(body.guards[0], { treatment: { contexts: 300, bad: 3 }, control: { contexts: 2_700, bad: 27 } })
+  t.match(body.guards[0], { rising: { contexts: 300, bad: 3 }, control: { contexts: 2_700, bad: 27 } })
 })
 
 t.test('a share that is not what was set holds, and never advances', async t => {

@@ -11,11 +11,11 @@ export const RAMP = [0.01, 0.05, 0.1, 0.25, 0.5] as const
 
 export interface Scenario {
   readonly perSecond: number
-  /** Of the treatment. */
+  /** Of the rising variation. */
   readonly share: (slice: number) => number
   /** Of calls that end badly in the control. */
   readonly base: (slice: number, random: () => number) => number
-  /** In the treatment, so many times as often. */
+  /** In the rising variation, so many times as often. */
   readonly risk: (slice: number) => number
 }
 
@@ -28,18 +28,18 @@ export function draw(scenario: Scenario, slice: number, random: () => number): A
   const base = scenario.base(slice, random)
   const treated = binomial(random, calls, scenario.share(slice))
   return {
-    treatment: { contexts: treated, bad: binomial(random, treated, Math.min(1, base * scenario.risk(slice))) },
+    rising: { contexts: treated, bad: binomial(random, treated, Math.min(1, base * scenario.risk(slice))) },
     control: { contexts: calls - treated, bad: binomial(random, calls - treated, base) },
   }
 }
 
 /** As one service reports it. */
 export function stratumOf(arms: Arms<Trials>, key = 'errors'): Stratum {
-  const { treatment, control } = arms
+  const { rising, control } = arms
   return {
     trials: { [key]: arms },
-    seen: { treatment: treatment.contexts, control: control.contexts },
-    succeeded: { treatment: treatment.contexts - treatment.bad, control: control.contexts - control.bad },
+    seen: { rising: rising.contexts, control: control.contexts },
+    succeeded: { rising: rising.contexts - rising.bad, control: control.contexts - control.bad },
   }
 }
 

@@ -16,7 +16,7 @@ import { twinOf } from './twin.ts'
 
 const ERRORS: readonly ShareGuard[] = [{ key: 'errors', role: 'guardrail' }]
 const arms = (treated: number, badTreated: number, control: number, badControl: number): Arms<Trials> => ({
-  treatment: { contexts: treated, bad: badTreated },
+  rising: { contexts: treated, bad: badTreated },
   control: { contexts: control, bad: badControl },
 })
 const fed = (state: StatisticsState, slices: readonly Arms<Trials>[], share: number | null = null): StatisticsState =>
@@ -26,7 +26,7 @@ const median = (values: readonly number[]): number => values.toSorted((a, b) => 
 const anyTrials = fc
   .record({ contexts: fc.nat(60), share: fc.double({ min: 0, max: 1, noNaN: true }) })
   .map(({ contexts, share }): Trials => ({ contexts, bad: Math.round(contexts * share ** 3) }))
-const anyArms = fc.record({ treatment: anyTrials, control: anyTrials })
+const anyArms = fc.record({ rising: anyTrials, control: anyTrials })
 
 t.test('the e-process is the exact product of its formulas, to a billionth', async () => {
   fc.assert(
@@ -105,7 +105,7 @@ t.test('several guards have one alpha together, however they depend on each othe
       const drawn = draw(scenario, index * 3, random)
       const stratum = stratumOf(drawn)
       const others = {
-        treatment: { ...drawn.treatment, bad: drawn.treatment.contexts - drawn.treatment.bad },
+        rising: { ...drawn.rising, bad: drawn.rising.contexts - drawn.rising.bad },
         control: { ...drawn.control, bad: drawn.control.contexts - drawn.control.bad },
       }
       alike = slice(alike, [{ ...stratum, trials: Object.fromEntries(guards.map(({ key }) => [key, drawn])) }], null)
@@ -186,7 +186,7 @@ t.test('arms that chance made uneven are never called skewed, and wrong shares a
     const treated = binomial(random, accounts, 0.1)
     let state = begin(ERRORS)
     for (let index = 0; index < HOUR; index++) {
-      const seen = { treatment: binomial(random, treated, 0.6), control: binomial(random, accounts - treated, 0.6) }
+      const seen = { rising: binomial(random, treated, 0.6), control: binomial(random, accounts - treated, 0.6) }
       state = slice(state, [{ trials: {}, seen }], 0.1)
     }
     const { share } = verdict(state)
@@ -194,15 +194,15 @@ t.test('arms that chance made uneven are never called skewed, and wrong shares a
   }
   const after = (count: number, stratum: Stratum, healthy = 60): string => {
     let state = begin(ERRORS)
-    for (let index = 0; index < healthy; index++) state = slice(state, [{ trials: {}, seen: { treatment: 100, control: 900 } }], 0.1)
+    for (let index = 0; index < healthy; index++) state = slice(state, [{ trials: {}, seen: { rising: 100, control: 900 } }], 0.1)
     for (let index = 0; index < count; index++) state = slice(state, [stratum], 0.1)
     const { kind, share } = verdict(state)
     return `${kind} ${share.kind}`
   }
-  t.equal(after(0, { trials: {}, seen: { treatment: 100, control: 900 } }), 'undecided as-configured')
-  t.equal(after(6, { trials: {}, seen: { treatment: 200, control: 800 } }), 'skewed too-many')
-  t.equal(after(6, { trials: {}, seen: { treatment: 15, control: 985 } }), 'skewed too-few')
-  t.equal(after(6, { trials: {}, seen: { treatment: 100, control: 900 }, succeeded: { treatment: 5, control: 890 } }), 'skewed lost')
+  t.equal(after(0, { trials: {}, seen: { rising: 100, control: 900 } }), 'undecided as-configured')
+  t.equal(after(6, { trials: {}, seen: { rising: 200, control: 800 } }), 'skewed too-many')
+  t.equal(after(6, { trials: {}, seen: { rising: 15, control: 985 } }), 'skewed too-few')
+  t.equal(after(6, { trials: {}, seen: { rising: 100, control: 900 }, succeeded: { rising: 5, control: 890 } }), 'skewed lost')
 })
 
 t.test('an arm that says nothing is no health', async t => {
@@ -215,9 +215,9 @@ t.test('an arm that says nothing is no health', async t => {
     healthy,
     Array.from({ length: 6 }, () => arms(0, 0, 500, 5)),
   )
-  t.match(verdict(silent), { kind: 'no-data', silent: ['treatment'] })
+  t.match(verdict(silent), { kind: 'no-data', silent: ['rising'] })
   const dark = Array.from({ length: 6 }).reduce<StatisticsState>(before => slice(before, [], 0.5), healthy)
-  t.match(verdict(dark), { kind: 'no-data', silent: ['treatment', 'control'] })
+  t.match(verdict(dark), { kind: 'no-data', silent: ['rising', 'control'] })
   t.equal(verdict(fed(dark, [arms(500, 5, 500, 5)])).kind, 'clear', 'until it speaks again')
   t.equal(verdict(step(dark)).kind, 'undecided', 'a new step has its own time')
 })
@@ -230,7 +230,7 @@ t.test('slices with one arm alone, or without a bad outcome, prove nothing', asy
 })
 
 t.test('services are compared within themselves', async t => {
-  // One fails ten times as often as the other and has most of the treatment; neither has harm.
+  // One fails ten times as often as the other and has most of the rising variation; neither has harm.
   const strata = (): Stratum[] => [stratumOf(arms(90, 18, 10, 2)), stratumOf(arms(10, 0, 990, 20))]
   let apart = begin(ERRORS)
   let added = begin(ERRORS)
@@ -269,8 +269,8 @@ t.test('a share held against a number is harm when it is larger, and clear when 
     const random = randomFrom(seed)
     let state = begin(guards)
     for (let index = 0; index < 200; index++) {
-      const mismatch = { treatment: { contexts: 200, bad: binomial(random, 200, rate) }, control: { contexts: 0, bad: 0 } }
-      state = slice(state, [{ trials: { mismatch }, seen: { treatment: 200, control: 200 } }], null)
+      const mismatch = { rising: { contexts: 200, bad: binomial(random, 200, rate) }, control: { contexts: 0, bad: 0 } }
+      state = slice(state, [{ trials: { mismatch }, seen: { rising: 200, control: 200 } }], null)
     }
     return state
   }

@@ -29,17 +29,17 @@ export function twinOf(slices: readonly Arms<Trials>[], ruleOut: number): Twin {
   let late: Exact[] = HARM_GRID.map(() => [0n, 1n])
   let a: Exact = [1n, 1n]
   let t = 0
-  for (const { treatment, control } of slices) {
-    if (treatment.contexts === 0 || control.contexts === 0 || treatment.bad + control.bad === 0) continue
+  for (const { rising, control } of slices) {
+    if (rising.contexts === 0 || control.contexts === 0 || rising.bad + control.bad === 0) continue
     t++
-    const w: Exact = [BigInt(treatment.contexts), BigInt(treatment.contexts + control.contexts)]
+    const w: Exact = [BigInt(rising.contexts), BigInt(rising.contexts + control.contexts)]
     const ratio = (risk: number): Exact => {
       const one: Exact = [1n, 1n]
       const rest: Exact = [w[1] - w[0], w[1]]
       const weighted = times(w, exact(risk))
       const q = over(weighted, plus(weighted, rest))
       const notQ: Exact = plus(one, [-q[0], q[1]])
-      return times(power(over(q, w), treatment.bad), power(over(notQ, rest), control.bad))
+      return times(power(over(q, w), rising.bad), power(over(notQ, rest), control.bad))
     }
     const ratios = HARM_GRID.map(ratio)
     e = e.map((each, i) => times(each, ratios[i]!))
